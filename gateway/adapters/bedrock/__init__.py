@@ -1,0 +1,1 @@
+"""The way to Bedrock: connections and credentials."""

@@ -1,0 +1,1 @@
+"""Tables in DynamoDB, one file per family."""

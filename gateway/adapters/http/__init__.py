@@ -1,0 +1,1 @@
+"""What is fetched over HTTP off the path."""

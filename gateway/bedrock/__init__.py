@@ -1,0 +1,1 @@
+"""AWS wire facts, sans-IO: bytes in, values out."""

@@ -1,0 +1,190 @@
+"""The question a plan puts to the ledger, and the ledger's answer.
+
+The rule, the only one the ledger executes: take the first rung whose claims all fit; write all of
+it or nothing. A balance that does not fit sends the call to the next rung; a bucket that does not
+fit refuses with the time to wait. Source: docs/accounting.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from gateway.domain.ids import PolicyVersion, RequestId
+from gateway.domain.money import NanoUsd
+from gateway.domain.period import Window
+from gateway.domain.scope import Scope
+
+
+class Resource(StrEnum):
+    """What an account counts."""
+
+    MONEY = "usd"
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where a claim is counted: a scope, a resource, and the name of the limit that made it.
+
+    `name` is the limit's name in the policy, for people; `key` is what the ledger stores it under.
+    """
+
+    scope: Scope
+    resource: Resource
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceClaim:
+    """A claim on a budget. Units: nano-USD.
+
+    `posted + pending + amount <= ceiling` in the window that holds the ledger's own clock.
+    `enforced` False (observe): never blocks, is reported.
+    Invariant: `following.start_ms == current.end_ms`; both windows are offered since the ledger,
+    not the gateway, says what time it is.
+    """
+
+    account: Account
+    current: Window
+    following: Window
+    amount: NanoUsd
+    ceiling: NanoUsd
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketClaim:
+    """A claim on a rate (GCRA). Units: requests or tokens; `period_ms` refills `capacity` of them.
+
+    Invariant: `amount <= capacity` (a larger claim can never fit and is refused by the plan).
+    """
+
+    account: Account
+    amount: int
+    capacity: int
+    period_ms: int
+    enforced: bool = True
+
+
+Claim = BalanceClaim | BucketClaim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One way to run the call, with all that it claims. The best comes first in a plan."""
+
+    name: str
+    hold_nano_usd: NanoUsd
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionPlan:
+    """A complete question for the ledger. Units: milliseconds.
+
+    `draft` is the usage record as known before the call (JSON): what `expire` journals if the
+    gateway dies before it can settle.
+    """
+
+    request_id: RequestId
+    rungs: tuple[Rung, ...]
+    ttl_ms: int
+    policy_version: PolicyVersion
+    draft: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utilisation:
+    """How full an account is after the reservation. Units: the account's own."""
+
+    account: Account
+    used: int
+    ceiling: int
+    resets_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The hold stands. `at_ms` is the instant of admission by the ledger's clock."""
+
+    request_id: RequestId
+    rung: int
+    at_ms: int
+    utilisation: tuple[Utilisation, ...]
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """No rung fits; no account was changed.
+
+    `wait_ms` None: waiting does not help before `blocking.resets_at_ms`.
+    """
+
+    request_id: RequestId
+    blocking: Utilisation
+    wanted: int
+    wait_ms: int | None
+    at_ms: int
+
+
+class Obstacle(Enum):
+    """Why the ledger did not decide at all."""
+
+    STALE_WINDOW = "stale_window"
+    TOMBSTONE = "tombstone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDecided:
+    """The plan has to be made anew (stale), or the id is already ended. Nothing was changed."""
+
+    request_id: RequestId
+    obstacle: Obstacle
+    at_ms: int
+
+
+Receipt = Granted | Denied | NotDecided
+
+
+class Rank(Enum):
+    """How good a charge is; a record only gives way to one of a higher rank."""
+
+    CONSERVATIVE = 1
+    MEASURED = 2
+    RECONCILED = 3
+
+
+class PostVerdict(Enum):
+    """What became of a `post`."""
+
+    POSTED = "posted"
+    ALREADY_POSTED = "already_posted"
+    CORRECTED = "corrected"
+    UNKNOWN_HOLD = "unknown_hold"
+
+
+class VoidVerdict(Enum):
+    """What became of a `void`."""
+
+    VOIDED = "voided"
+    ALREADY_ENDED = "already_ended"
+    TOMBSTONED = "tombstoned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """The end of a hold that was (or may have been) spent.
+
+    `charge` is absolute. `tokens` corrects the token buckets. `record` is the finished usage
+    record (JSON), appended to the journal in the same step.
+    """
+
+    request_id: RequestId
+    charge: NanoUsd
+    tokens: int
+    rank: Rank
+    record: bytes

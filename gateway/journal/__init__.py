@@ -1,0 +1,1 @@
+"""Usage records on their way to the store that keeps them."""

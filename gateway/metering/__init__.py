@@ -1,0 +1,1 @@
+"""How usage is read from an answer as its bytes pass by."""

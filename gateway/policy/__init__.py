@@ -1,0 +1,1 @@
+"""Which limits apply to whom: documents, and what they say for one caller."""

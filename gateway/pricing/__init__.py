@@ -1,0 +1,1 @@
+"""What tokens and units cost, and what a call may cost at most."""

@@ -1,0 +1,1 @@
+"""The data path, one file per stage."""

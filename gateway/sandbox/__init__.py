@@ -1,0 +1,1 @@
+"""Everything that runs without an account: simulated Bedrock, embedded stores, demo traffic."""

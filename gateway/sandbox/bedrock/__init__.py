@@ -1,0 +1,1 @@
+"""A simulated Bedrock that speaks the real wire and keeps its own bill."""
