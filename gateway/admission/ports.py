@@ -40,3 +40,15 @@ class Ledger(Protocol):
     async def void(self, request_id: RequestId) -> VoidVerdict:
         """Releases the hold, once. An unknown id leaves a tombstone that kills a late reserve."""
         ...
+
+
+class DueHolds(Protocol):
+    """The holds that nobody ended before their deadline: a gateway died, or lost its ledger."""
+
+    async def expire_due(self, limit: int) -> int:
+        """Charges up to `limit` of them, whole; how many it charged. Safe to run anywhere, twice.
+
+        The ledger checks each deadline by its own clock at the instant of the charge.
+        Raises: GatewayError(LEDGER_UNAVAILABLE).
+        """
+        ...

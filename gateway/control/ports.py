@@ -51,10 +51,17 @@ class KeyStore(Protocol):
 
 
 class Sealer(Protocol):
-    """Seals secrets at rest, bound to their key id: one opens only under its own."""
+    """Seals secrets at rest, bound to all that their key says.
 
-    def seal(self, key_id: str, secret: str) -> bytes:
-        """The secret, unreadable without the master key."""
+    Whoever may write to the store but has no master key can neither read a secret nor change what
+    a key is allowed to do.
+    """
+
+    def seal(self, key: StoredKey, secret: str) -> bytes:
+        """The secret, unreadable without the master key, bound to the key's fields.
+
+        The key's own `sealed_secret` is not looked at, nor its revocation, which comes later.
+        """
         ...
 
     def open(self, stored: StoredKey) -> IssuedKey:
@@ -72,3 +79,13 @@ class RecordFinder(Protocol):
     async def find(self, request_id: str) -> dict[str, Any] | None:
         """The record, from the journal if it has not reached the table yet."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """One table as it was found or made. `point_in_time_recovery` False: the server has none."""
+
+    name: str
+    created: bool
+    ttl_attribute: str | None
+    point_in_time_recovery: bool

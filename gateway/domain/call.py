@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
-from gateway.domain.tokens import ServiceTier
+from gateway.domain.tokens import ServiceTier, Unit
 
 
 class Operation(StrEnum):
@@ -76,9 +77,14 @@ class CallFacts:
     `max_output_tokens` None: the request states no limit. `choices` multiplies the output.
     `has_unsized_input`: something whose size the body does not show (an S3 location).
     `exact_input_tokens`: the input count where the caller's body makes it certain (token arrays).
+    `blocks`: messages and content blocks, `tools`: tools and schemas; each adds tokens of its own.
+    `server_tools`: tools that run at Bedrock, so that one call may read its input several times.
     """
 
     text_bytes: int
+    blocks: int = 0
+    tools: int = 0
+    server_tools: int = 0
     images: int = 0
     document_bytes: int = 0
     documents: int = 0
@@ -90,6 +96,7 @@ class CallFacts:
     thinking_budget_tokens: int | None = None
     choices: int = 1
     images_out: int = 0
+    request_units: tuple[tuple[Unit, Decimal], ...] = ()
     cache_write_ttl: CacheTtl | None = None
     service_tier: ServiceTier | None = None
     latency_optimized: bool = False

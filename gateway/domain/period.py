@@ -68,12 +68,13 @@ def _hour(zone: ZoneInfo, at: datetime) -> Window:
     local = at.astimezone(zone)
     into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     start = at.astimezone(UTC) - into
+    end = start + timedelta(hours=1)
+    if start.astimezone(zone).utcoffset() != local.utcoffset():
+        # A clock change of half an hour (Lord Howe): the hour begins where the one before ends.
+        before = _hour(zone, start)
+        start = max(start, datetime.fromtimestamp(before.end_ms / 1000, UTC))
     # The UTC hour makes the id of a repeated civil hour (clock set back) unique.
-    return Window(
-        id=f"{start:%Y-%m-%dT%H%M}Z",
-        start_ms=_ms(start),
-        end_ms=_ms(start + timedelta(hours=1)),
-    )
+    return Window(id=f"{start:%Y-%m-%dT%H%M}Z", start_ms=_ms(start), end_ms=_ms(end))
 
 
 def _midnight_ms(day: date, zone: ZoneInfo) -> int:

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     BODY_TOO_SLOW = "body_too_slow"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     UNSUPPORTED_OPERATION = "unsupported_operation"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_HTTP_VERSION = "unsupported_http_version"
     UNKNOWN_HOST = "unknown_host"
     # Who calls.

@@ -58,6 +58,8 @@ class Scope:
 
     def child(self, kind: ScopeKind, name: str) -> Scope:
         """The scope below this one. Raises: ValueError if the name is not a scope name."""
+        if kind in (ScopeKind.PLATFORM, ScopeKind.ORG):
+            raise ValueError(f"{kind.value!r} has its place at the top, not below {self.path!r}")
         return Scope(f"{self.path}/{kind.value}/{_checked(name)}", kind)
 
     @classmethod

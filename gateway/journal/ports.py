@@ -15,6 +15,14 @@ class JournalEntry:
     document: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritable:
+    """A document that the table will never take, however often it is tried, and why."""
+
+    document: dict[str, Any]
+    why: str
+
+
 class JournalStream(Protocol):
     """The stream that `post` appends to. Delivers at least once, in any order after a crash."""
 
@@ -30,13 +38,25 @@ class JournalStream(Protocol):
 class UsageTable(Protocol):
     """Where usage records are kept. Writing is idempotent: the highest rank per id wins."""
 
-    async def write(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Keeps every document whose rank is above the stored one's.
+    async def write(self, documents: Sequence[dict[str, Any]]) -> Sequence[Unwritable]:
+        """Keeps every document whose rank is above the stored one's; answers those it cannot keep.
 
-        Raises: GatewayError if not all is known to be written; writing again is safe.
+        Raises: GatewayError if it is not known that all the others are written; writing again is
+        safe.
         """
         ...
 
     async def read(self, request_id: str) -> dict[str, Any] | None:
         """The record with this id, as written."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where journal entries are put aside that no table takes, so that they never block it."""
+
+    async def keep(self, entry: JournalEntry, why: str) -> None:
+        """Keeps the entry whole, with the reason. Idempotent by its position and content.
+
+        Raises: GatewayError if it is not known to be kept.
+        """
         ...

@@ -1,0 +1,67 @@
+# Two commands: `make demo` shows it, `make test` proves it. Both set up what they need, once.
+VENV := .venv
+ENVIRONMENTS := .venvs
+CLIENTS := $(patsubst requirements/client-%.txt,client-%,$(wildcard requirements/client-*.txt))
+PYTHON_BIN := $(VENV)/bin/python
+# Tests run in parallel, but no wider than their servers deserve.
+PYTEST := $(PYTHON_BIN) -m pytest -p tests.plugins.no_skips
+PARALLEL := -n auto --maxprocesses 4
+CODE := gateway tests scripts
+
+.PHONY: help demo test check format lint types floors unit bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    the gateway on embedded parts, with traffic to look at; no account needed"
+	@echo "make test    everything, from nothing"
+	@echo "make check   format, lint, types, floors, unit tests: under a minute"
+	@echo "make bench   what the gateway costs per call"
+	@echo "make lock    pin the requirements anew (needs uv)"
+	@echo "make clean   remove environments and caches"
+
+demo: $(VENV)/.runtime $(ENVIRONMENTS)/emulators/.installed
+	$(VENV)/bin/bedrock-gateway demo
+
+test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
+	$(PYTEST) $(PARALLEL)
+
+check: format lint types floors unit
+
+format: $(VENV)/.dev
+	$(PYTHON_BIN) -m ruff format --check $(CODE)
+
+lint: $(VENV)/.dev
+	$(PYTHON_BIN) -m ruff check $(CODE)
+
+types: $(VENV)/.dev
+	$(PYTHON_BIN) -m mypy
+
+floors: $(VENV)/.dev
+	$(VENV)/bin/lint-imports
+
+unit: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
+	$(PYTEST) $(PARALLEL) --quiet tests/unit tests/architecture
+
+bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
+	$(PYTHON_BIN) tests/benchmarks/bench.py
+
+lock:
+	scripts/lock
+
+clean:
+	rm -rf $(VENV) $(ENVIRONMENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find gateway tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made again when its lock file changes. The development lock holds the runtime.
+$(VENV)/.runtime: requirements/runtime.txt scripts/setup scripts/install-command
+	scripts/setup $(VENV) $<
+	scripts/install-command $(VENV)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	scripts/setup $(VENV) $<
+	@touch $@
+
+$(ENVIRONMENTS)/%/.installed: requirements/%.txt scripts/setup
+	scripts/setup $(ENVIRONMENTS)/$* $<
+	@touch $@

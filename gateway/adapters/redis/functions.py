@@ -1,0 +1,72 @@
+"""The ledger's function library: Lua files joined under a name that is a digest of their text.
+
+Two releases whose Lua differs have two libraries with functions of different names, so they live
+beside each other while one replaces the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+_FILES = ("prelude", "reserve", "post", "void", "expire", "journal")
+_DATA_FORMAT = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionLibrary:
+    """A library that can be loaded, and the names of its functions."""
+
+    name: str
+    code: str
+
+    def function(self, short_name: str) -> str:
+        """The name a function is called by on the server."""
+        return f"{self.name}_{short_name}"
+
+
+def read_library() -> FunctionLibrary:
+    """The library of this release."""
+    folder = resources.files("gateway.adapters.redis") / "lua"
+    body = "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in _FILES)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:10]
+    name = f"bedrock_gateway_{_DATA_FORMAT}_{digest}"
+    return FunctionLibrary(name, f"#!lua name={name}\nlocal LIBRARY = '{name}'\n{body}")
+
+
+class Functions:
+    """Calls the library's functions; loads it where the server lacks it (new, restored)."""
+
+    def __init__(self, client: redis.asyncio.Redis, library: FunctionLibrary) -> None:
+        self._client = client
+        self._library = library
+
+    async def load(self) -> None:
+        """Makes sure the server has the library. Raises: redis.RedisError."""
+        try:
+            await self._client.function_load(self._library.code)
+        except ResponseError as exc:
+            if "already exists" not in str(exc):
+                raise
+
+    async def call(
+        self, short_name: str, keys: Sequence[str], arguments: Sequence[str | bytes]
+    ) -> object:
+        """What the function answers. Raises: redis.RedisError."""
+        command = ("FCALL", self._library.function(short_name), len(keys), *keys, *arguments)
+        try:
+            return await self._execute(*command)
+        except ResponseError as exc:
+            if "Function not found" not in str(exc):
+                raise
+        await self.load()
+        return await self._execute(*command)
+
+    async def _execute(self, *command: str | bytes | int) -> object:
+        reply: object = await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+        return reply

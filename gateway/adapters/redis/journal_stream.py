@@ -1,0 +1,157 @@
+"""The usage stream: read by a group of flushers, trimmed behind them, never shortened by length."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import redis.asyncio
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.adapters.redis.connection import unavailable
+from gateway.adapters.redis.functions import Functions, read_library
+from gateway.admission.accounts import ShardKeys
+from gateway.domain.ids import RequestId
+from gateway.journal.ports import JournalEntry
+
+GROUP = "journal"
+DEAD_AFTER_MS = 30_000
+"""A reader that left an entry unacknowledged for this long is taken for dead."""
+
+_FIELD = b"record"
+_RawEntry = tuple[bytes, dict[bytes, bytes] | None]
+
+
+class RedisJournalStream:
+    """Implements `journal.ports.JournalStream`: at least once, in any order after a crash.
+
+    `consumer` names this reader; a process that restarts under the same name gets back what it left
+    unacknowledged at once, others after `DEAD_AFTER_MS`.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        consumer: str,
+        *,
+        keys: ShardKeys | None = None,
+        dead_after_ms: int = DEAD_AFTER_MS,
+    ) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._functions = Functions(client, read_library())
+        self._keys = keys or ShardKeys()
+        self._dead_after_ms = dead_after_ms
+
+    async def start(self) -> None:
+        """Makes the group, from the stream's start. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+        try:
+            await self._make_group()
+        except RedisError as exc:
+            raise unavailable("the usage stream's group cannot be made") from exc
+
+    async def claim(self, limit: int, wait_ms: int) -> Sequence[JournalEntry]:
+        """The next entries: own unacknowledged first, then the dead's, then new ones.
+
+        Waits up to `wait_ms` for the first new one. Raises: GatewayError(LEDGER_UNAVAILABLE).
+        """
+        try:
+            try:
+                return await self._claim(limit, wait_ms)
+            except ResponseError as exc:
+                if not str(exc).startswith("NOGROUP"):
+                    raise
+                await self._make_group()
+                return await self._claim(limit, wait_ms)
+        except RedisError as exc:
+            raise unavailable("the usage stream cannot be read") from exc
+
+    async def acknowledge(self, positions: Sequence[str]) -> None:
+        """Marks entries as written, then trims what every reader has acknowledged."""
+        if not positions:
+            return
+        try:
+            await self._functions.call("acknowledge", [self._keys.usage], [GROUP, *positions])
+        except RedisError as exc:
+            raise unavailable("the usage stream cannot be acknowledged") from exc
+
+    async def backlog(self) -> int:
+        """How many entries wait to be written."""
+        try:
+            return int(await self._client.xlen(self._keys.usage))
+        except RedisError as exc:
+            raise unavailable("the usage stream cannot be counted") from exc
+
+    async def find_record(self, request_id: str) -> dict[str, Any] | None:
+        """The newest record of a call that is still on its way to the table."""
+        try:
+            hold = self._keys.hold(RequestId(request_id))
+            entry = await self._client.hget(hold, "entry")
+            if entry is None:
+                return None
+            found: Any = await self._client.xrange(self._keys.usage, entry, entry)
+        except RedisError as exc:
+            raise unavailable("the usage stream cannot be searched") from exc
+        if not found:
+            return None
+        document: dict[str, Any] = orjson.loads(found[0][1][_FIELD])
+        return document
+
+    async def _make_group(self) -> None:
+        try:
+            await self._client.xgroup_create(self._keys.usage, GROUP, id="0", mkstream=True)
+        except ResponseError as exc:
+            if not str(exc).startswith("BUSYGROUP"):
+                raise
+
+    async def _claim(self, limit: int, wait_ms: int) -> list[JournalEntry]:
+        return (
+            await self._read("0", limit, None)
+            or await self._adopt(limit)
+            or await self._wait_for_new(limit, wait_ms)
+        )
+
+    async def _adopt(self, limit: int) -> list[JournalEntry]:
+        reply: Any = await self._client.xautoclaim(
+            self._keys.usage,
+            GROUP,
+            self._consumer,
+            min_idle_time=self._dead_after_ms,
+            start_id="0-0",
+            count=limit,
+        )
+        return await self._entries(reply[1])
+
+    async def _wait_for_new(self, limit: int, wait_ms: int) -> list[JournalEntry]:
+        """New entries; a long wait is cut into waits that the client's own timeout allows."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_ms / 1000
+        while True:
+            left_ms = max(0, round((deadline - loop.time()) * 1000))
+            block_ms = min(left_ms, self._longest_block_ms())
+            entries = await self._read(">", limit, block_ms or None)
+            if entries or loop.time() >= deadline:
+                return entries
+
+    def _longest_block_ms(self) -> int:
+        timeout_s = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+        return 1000 if timeout_s is None else max(1, int(timeout_s * 500))
+
+    async def _read(self, after: str, limit: int, block_ms: int | None) -> list[JournalEntry]:
+        reply: Any = await self._client.xreadgroup(
+            GROUP, self._consumer, {self._keys.usage: after}, count=limit, block=block_ms
+        )
+        return await self._entries(reply[0][1]) if reply else []
+
+    async def _entries(self, raw: Sequence[_RawEntry]) -> list[JournalEntry]:
+        """The entries as values. One that was deleted has no fields left to write."""
+        gone = [position for position, fields in raw if not fields or _FIELD not in fields]
+        if gone:
+            await self._client.xack(self._keys.usage, GROUP, *gone)
+        return [
+            JournalEntry(position=position.decode(), document=fields[_FIELD])
+            for position, fields in raw
+            if fields and _FIELD in fields
+        ]

@@ -1,0 +1,45 @@
+-- acknowledge: marks entries as written, then trims what every group of readers has acknowledged.
+--
+-- KEYS  1 usage stream
+-- ARGV  1 group · 2… positions
+-- Example  FCALL <library>_acknowledge 1 {s0}:usage journal 1777593600000-0 1777593600001-0
+-- Rules
+--   * A group's watermark is its oldest unacknowledged entry, else the one after the last it was
+--     given. All below the lowest watermark goes. Never by length: a backlog is money.
+-- Reply  number of entries trimmed (integer)
+
+local function parse_position(position)
+  local ms, sequence = string.match(position, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(sequence)
+end
+
+local function is_before(one, other)
+  local one_ms, one_sequence = parse_position(one)
+  local other_ms, other_sequence = parse_position(other)
+  return one_ms < other_ms or (one_ms == other_ms and one_sequence < other_sequence)
+end
+
+local function watermark_of(stream, group)
+  local facts = {}
+  for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
+  if facts['pending'] > 0 then
+    return redis.call('XPENDING', stream, facts['name'], '-', '+', '1')[1][1]
+  end
+  local ms, sequence = parse_position(facts['last-delivered-id'])
+  return text(ms) .. '-' .. text(sequence + 1)
+end
+
+redis.register_function {
+  function_name = LIBRARY .. '_acknowledge',
+  flags = { 'allow-oom' },
+  callback = function(keys, args)
+    local stream = keys[1]
+    redis.call('XACK', stream, unpack(args))
+    local lowest
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+      local watermark = watermark_of(stream, group)
+      if not lowest or is_before(watermark, lowest) then lowest = watermark end
+    end
+    return redis.call('XTRIM', stream, 'MINID', lowest)
+  end,
+}

@@ -1,0 +1,114 @@
+"""`/health/…`: whether this process lives, can serve, and what it depends on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from aiohttp import web
+
+from gateway.admin.access import PublicRoute, Route
+from gateway.domain.caller import Caller, Role
+from gateway.domain.clock import Clock
+from gateway.domain.errors import GatewayError
+
+Probe = Callable[[], Awaitable[None]]
+"""Asks one dependency for a sign of life. Raises if there is none."""
+
+_PROBE_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a probe found. Units: milliseconds. `detail` None: all is well."""
+
+    name: str
+    latency_ms: int
+    detail: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the dependency answered."""
+        return self.detail is None
+
+
+def health_routes(
+    probes: Mapping[str, Probe], clock: Clock
+) -> tuple[tuple[PublicRoute, ...], tuple[Route, ...]]:
+    """The routes of this noun: those for load balancers, and the one for people."""
+
+    async def live(_request: web.Request) -> web.Response:
+        return _answer({"status": "ok"}, HTTPStatus.OK)
+
+    async def ready(_request: web.Request) -> web.Response:
+        findings = await _ask(probes, clock)
+        failing = [finding.name for finding in findings if not finding.ok]
+        if failing:
+            # Names only: why it fails is for those who may see /health/deep.
+            return _answer(
+                {"status": "unavailable", "failing": failing}, HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        return _answer({"status": "ok"}, HTTPStatus.OK)
+
+    async def deep(_request: web.Request, _caller: Caller) -> web.Response:
+        findings = await _ask(probes, clock)
+        ok = all(finding.ok for finding in findings)
+        components = {
+            finding.name: {
+                "status": "ok" if finding.ok else "unavailable",
+                "latency_ms": finding.latency_ms,
+                "detail": finding.detail,
+            }
+            for finding in findings
+        }
+        return _answer(
+            {"status": "ok" if ok else "unavailable", "components": components},
+            HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE,
+        )
+
+    return (
+        (
+            PublicRoute(path="/health/live", summary="The process answers.", handler=live),
+            PublicRoute(path="/health/ready", summary="It can do its work.", handler=ready),
+        ),
+        (
+            Route(
+                method="GET",
+                path="/health/deep",
+                role=Role.VIEWER,
+                summary="Each dependency, how fast it answers, and what is wrong with it.",
+                handler=deep,
+            ),
+        ),
+    )
+
+
+async def _ask(probes: Mapping[str, Probe], clock: Clock) -> list[Finding]:
+    return list(
+        await asyncio.gather(*(_find(name, probe, clock) for name, probe in probes.items()))
+    )
+
+
+async def _find(name: str, probe: Probe, clock: Clock) -> Finding:
+    begun_s = clock.monotonic_s()
+    detail: str | None = None
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await probe()
+    except TimeoutError:
+        detail = f"no answer within {_PROBE_TIMEOUT_S:g} s"
+    except GatewayError as exc:
+        detail = exc.detail or exc.reason.value
+    except Exception as exc:  # noqa: BLE001 - whatever a probe raises is a finding, by its name only
+        detail = type(exc).__name__
+    latency_ms = round((clock.monotonic_s() - begun_s) * 1000)
+    return Finding(name=name, latency_ms=latency_ms, detail=detail)
+
+
+def _answer(document: Mapping[str, object], status: HTTPStatus) -> web.Response:
+    return web.Response(
+        status=int(status), body=orjson.dumps(document), content_type="application/json"
+    )

@@ -1,0 +1,137 @@
+"""`bedrock-gateway demo`: the main job on embedded parts, with a short traffic to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.serve import run_until_done
+from gateway.compose.demo import DemoKeys, issue_keys, traffic_report, write_policy
+from gateway.compose.host import RunningHost, free_address, run_host
+from gateway.compose.observers import make_observer
+from gateway.compose.sandbox import SandboxParts, sandbox
+from gateway.compose.signals import until_told_to_stop
+from gateway.sandbox.books import TrafficReport
+from gateway.settings import Settings, load_settings
+
+_PREFIX = "demo_"
+_UNATTENDED_S = 900.0
+
+
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the tables instead of serving on.")
+    ] = False,
+) -> None:
+    """Show the gateway at work: no account, no root, no Docker; nothing is left behind.
+
+    Exits with 1 if the three books do not agree.
+    """
+    run_until_done(_demo(serve_on=not once and not os.environ.get("CI")))
+
+
+async def _demo(*, serve_on: bool) -> None:
+    console = Console(soft_wrap=True)
+    console.print("Starting Valkey, a DynamoDB API, a simulated Bedrock and the gateway …")
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))
+        parts = await stack.enter_async_context(sandbox(directory, table_prefix=_PREFIX))
+        environment = {
+            **parts.environment,
+            "GATEWAY_POLICIES": str(write_policy(directory / "policies")),
+            "GATEWAY_LOG_LEVEL": os.environ.get("GATEWAY_LOG_LEVEL", "warning"),
+            "GATEWAY_WORKERS": os.environ.get("GATEWAY_WORKERS", "2"),
+            "GATEWAY_LISTEN": os.environ.get("GATEWAY_LISTEN", free_address(8080)),
+            "GATEWAY_ADMIN_LISTEN": os.environ.get("GATEWAY_ADMIN_LISTEN", free_address(8081)),
+        }
+        settings = load_settings(environment)
+        observer = make_observer(settings, "supervisor")
+        host = await stack.enter_async_context(run_host(settings, observer, environment))
+        keys = await issue_keys(settings)
+        console.print("Stock boto3 clients are calling …")
+        report = await traffic_report(settings, parts, keys, f"http://{host.listen}")
+        _print_report(console, report)
+        _print_addresses(console, settings, host, parts, keys)
+        if not report.books_agree:
+            raise typer.Exit(1)
+        if serve_on:
+            await _serve_on(console)
+
+
+async def _serve_on(console: Console) -> None:
+    """Keeps everything running to be tried by hand; where nobody sits, not for ever."""
+    attended = sys.stdin.isatty()
+    limit = "" if attended else f" (or in {_UNATTENDED_S / 60:.0f} minutes)"
+    console.print(f"\nServing until Ctrl-C{limit}.")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if attended else _UNATTENDED_S):
+            await until_told_to_stop()
+
+
+def _print_report(console: Console, report: TrafficReport) -> None:
+    calls = Table("user", "call", "what the client saw", "tokens in", "out", title="Calls")
+    for saw in report.saw:
+        result = saw.result if not saw.detail else f"{saw.result}: {saw.detail}"
+        calls.add_row(
+            saw.user, saw.call, result, _count(saw.input_tokens), _count(saw.output_tokens)
+        )
+    console.print(calls)
+    spend = Table("team", "user", "calls", "tokens in", "out", "USD", "billed USD", title="Spend")
+    for row in report.spend:
+        spend.add_row(
+            row.team,
+            row.user,
+            str(row.calls),
+            str(row.input_tokens),
+            str(row.output_tokens),
+            f"{row.usd:f}",
+            f"{row.billed_usd:f}",
+        )
+    console.print(spend)
+    books = Table("book", "calls", "USD", title="The three books")
+    for book in report.books:
+        books.add_row(book.name, str(book.calls), f"{book.usd:f}")
+    console.print(books)
+    verdict = "The books agree" if report.books_agree else "THE BOOKS DO NOT AGREE"
+    console.print(
+        f"{verdict}: ledger - bill = {report.difference_usd:f} USD "
+        "(each call is rounded up once, to a nano-dollar)."
+    )
+
+
+def _print_addresses(
+    console: Console, settings: Settings, host: RunningHost, parts: SandboxParts, keys: DemoKeys
+) -> None:
+    by_hand = keys.by_hand
+    lines = [
+        "",
+        "Try it by hand with any AWS SDK:",
+        f"  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://{host.listen}",
+        f"  export AWS_REGION={settings.region}",
+        f"  export AWS_ACCESS_KEY_ID={by_hand.stored.key_id}",
+        f"  export AWS_SECRET_ACCESS_KEY={by_hand.secret}",
+        "or with a bearer key (curl, Claude Code; boto3 wants https for it):",
+        f"  {by_hand.bearer}",
+        "Administration (usage records, health):",
+        f"  export GATEWAY_ADMIN_URL=http://{host.admin_listen}",
+        f"  export GATEWAY_ADMIN_KEY={keys.administrator.bearer}",
+        "  .venv/bin/bedrock-gateway usage show REQUEST_ID --json",
+        "(the id is the header x-gateway-request-id of every answer)",
+        f"The simulated Bedrock's own bill: {parts.bedrock_url}/_sim/bill",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+
+
+def _count(tokens: int | None) -> str:
+    return "" if tokens is None else str(tokens)

@@ -1,0 +1,23 @@
+"""All commands, each noun from its own file."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.cli import config, journal, key, prices, usage
+from gateway.cli.demo import demo
+from gateway.cli.serve import serve
+
+app = typer.Typer(
+    name="bedrock-gateway",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="An enforcement gateway for Amazon Bedrock.",
+)
+app.command()(demo)
+app.command()(serve)
+app.add_typer(config.app, name="config")
+app.add_typer(key.app, name="key")
+app.add_typer(usage.app, name="usage")
+app.add_typer(prices.app, name="prices")
+app.add_typer(journal.app, name="journal")

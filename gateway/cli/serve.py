@@ -1,0 +1,151 @@
+"""`bedrock-gateway serve`: the data plane, the admin API and the workers of one host."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from gateway.compose.host import NotReadyError, RunningHost, run_host
+from gateway.compose.observers import make_observer
+from gateway.compose.roles import run_control, run_proxy
+from gateway.compose.sandbox import embedded_valkey, sandbox
+from gateway.compose.signals import until_told_to_stop
+from gateway.documents.marked_yaml import DocumentError
+from gateway.domain.errors import GatewayError
+from gateway.sandbox.children import SandboxError
+from gateway.settings import Settings, load_settings
+
+_EXPECTED = (GatewayError, DocumentError, NotReadyError, SandboxError, OSError)
+
+
+class Role(StrEnum):
+    """Which part of the gateway a process is."""
+
+    ALL = "all"
+    PROXY = "proxy"
+    ADMIN = "admin"
+    WORKER = "worker"
+    CONTROL = "control"
+
+
+def serve(
+    role: Annotated[
+        Role, typer.Argument(help="Serve everything, or one part in this very process.")
+    ] = Role.ALL,
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; config/gateway.yaml if not given.")
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option(help="Bring an own Valkey along; everything else is real AWS.")
+    ] = False,
+    use_sandbox: Annotated[
+        bool,
+        typer.Option("--sandbox", help="Bring along everything: no account is needed."),
+    ] = False,
+) -> None:
+    """Serve until told to stop (SIGTERM, Ctrl-C), then let the calls in flight end."""
+    if (embedded or use_sandbox) and role is not Role.ALL:
+        raise typer.BadParameter("--embedded and --sandbox go with serving everything")
+    if embedded and use_sandbox:
+        raise typer.BadParameter("choose one of --embedded and --sandbox")
+    settings = checked_settings(os.environ, config)
+    if not use_sandbox:
+        _require_production_settings(settings, embedded=embedded)
+    match role:
+        case Role.PROXY:
+            run_until_done(run_proxy(settings))
+        case Role.ADMIN:
+            run_until_done(run_control(settings, workers=False))
+        case Role.WORKER:
+            run_until_done(run_control(settings, admin=False))
+        case Role.CONTROL:
+            run_until_done(run_control(settings))
+        case Role.ALL if use_sandbox:
+            run_until_done(_serve_sandbox(settings))
+        case Role.ALL:
+            run_until_done(_serve_all(settings, embedded=embedded, config=config))
+
+
+def checked_settings(environment: Mapping[str, str], config: Path | None) -> Settings:
+    """The settings, or an end with status 2 and everything that is wrong with them."""
+    try:
+        return load_settings(environment, config)
+    except DocumentError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _require_production_settings(settings: Settings, *, embedded: bool) -> None:
+    missing = []
+    if settings.redis_url is None and not embedded:
+        missing.append("GATEWAY_REDIS_URL (or --embedded for an own Valkey)")
+    if settings.master_key is None:
+        missing.append("GATEWAY_MASTER_KEY (at least 32 random characters; it seals issued keys)")
+    if settings.region is None:
+        missing.append("GATEWAY_REGION (the home region of Bedrock)")
+    if missing:
+        typer.echo("cannot serve without: " + "; ".join(missing), err=True)
+        typer.echo("to try it without any account: bedrock-gateway serve --sandbox", err=True)
+        raise typer.Exit(2)
+
+
+def run_until_done(work: Coroutine[Any, Any, None]) -> None:
+    """Runs to the end; what an operator can mend is one line, not a traceback."""
+    try:
+        uvloop.run(work)
+    except (*_EXPECTED, ExceptionGroup) as error:
+        cause: BaseException = error
+        while isinstance(cause, ExceptionGroup):
+            cause = cause.exceptions[0]
+        if not isinstance(cause, _EXPECTED):
+            raise
+        typer.echo(f"bedrock-gateway: {cause}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _serve_all(settings: Settings, *, embedded: bool, config: Path | None) -> None:
+    environment = dict(os.environ)
+    async with AsyncExitStack() as stack:
+        if embedded:
+            environment |= await stack.enter_async_context(embedded_valkey(settings))
+        await _serve_host(stack, settings, environment, config)
+
+
+async def _serve_sandbox(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))
+        parts = await stack.enter_async_context(
+            sandbox(directory, table_prefix=settings.table_prefix)
+        )
+        await _serve_host(stack, load_settings(parts.environment), parts.environment, None)
+
+
+async def _serve_host(
+    stack: AsyncExitStack,
+    settings: Settings,
+    environment: Mapping[str, str],
+    config: Path | None,
+) -> None:
+    observer = make_observer(settings, "supervisor")
+    host = await stack.enter_async_context(run_host(settings, observer, environment, config=config))
+    announce(settings, host)
+    await until_told_to_stop()
+
+
+def announce(settings: Settings, host: RunningHost) -> None:
+    """Says on standard output where the gateway serves."""
+    scheme = "https" if settings.tls_cert else "http"
+    admin = "https" if settings.admin_tls_cert else "http"
+    typer.echo(
+        f"bedrock-gateway serves Bedrock on {scheme}://{host.listen}, "
+        f"administration on {admin}://{host.admin_listen}"
+    )

@@ -1,0 +1,183 @@
+"""The data plane of one process, put together."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.adapters.bedrock.credentials import UpstreamCredentials
+from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
+from gateway.adapters.files.policies import read_policy_folder
+from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.system import RandomIds, SystemClock
+from gateway.bedrock.exchange import Upstream
+from gateway.compose.identity import open_authenticator
+from gateway.compose.stores import open_key_directory, open_ledger
+from gateway.domain.clock import Clock
+from gateway.domain.ids import Ids
+from gateway.domain.observer import Observer
+from gateway.policy.parse import parse_policies
+from gateway.proxy.accept import Accept, AcceptBounds, BodyBudget
+from gateway.proxy.admit import Admit, Rules
+from gateway.proxy.authenticate import Authenticate
+from gateway.proxy.browse import Browse
+from gateway.proxy.drain import Calls, Drains
+from gateway.proxy.forward import Forward
+from gateway.proxy.handler import Handler, Stages
+from gateway.proxy.health import Health
+from gateway.proxy.identify import Identify, Profiles
+from gateway.proxy.relay import Relay, RelayBounds
+from gateway.proxy.server import DataPlaneServer, ServerBounds
+from gateway.proxy.settle import Settle
+from gateway.settings import Settings
+
+_LONGEST_DRAIN_S = 300.0
+_SPARE_HOLD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPlane:
+    """What serves, and what has to be drained before the process may end."""
+
+    server: DataPlaneServer
+    calls: Calls
+
+
+@asynccontextmanager
+async def open_data_plane(
+    settings: Settings,
+    observer: Observer,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> AsyncIterator[DataPlane]:
+    """A data plane for as long as the context lives; the listener is the caller's."""
+    clock, ids = clock or SystemClock(), ids or RandomIds()
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(open_ledger(settings))
+        keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
+        home = home_region(settings)
+        authenticator = await stack.enter_async_context(
+            open_authenticator(settings, keys, clock, home_region=home)
+        )
+        upstream = await stack.enter_async_context(_open_upstream(settings, clock))
+        rules = load_rules(settings)
+        calls = Calls()
+        settle = Settle(ledger, calls, observer, clock)
+        identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
+        stages = Stages(
+            accept=Accept(_accept_bounds(settings), clock),
+            authenticate=Authenticate(authenticator, clock, home_region=home),
+            identify=identify,
+            admit=Admit(
+                lambda: rules,
+                ledger,
+                clock,
+                release=settle.release,
+                hold_ttl_ms=hold_ttl_ms(settings),
+            ),
+            forward=Forward(upstream),
+            relay=Relay(
+                RelayBounds(idle_timeout_s=settings.stream_idle_timeout_s),
+                Drains(clock, most=settings.max_drains, limit_s=_LONGEST_DRAIN_S),
+                clock,
+            ),
+            settle=settle,
+            browse=Browse(lambda: rules, identify, upstream),
+        )
+        handler = Handler(
+            stages,
+            calls,
+            Health(lambda: not calls.is_draining),
+            BodyBudget(settings.max_inflight_body_bytes),
+            observer=observer,
+            clock=clock,
+            ids=ids,
+            write_timeout_s=settings.client_write_timeout_s,
+        )
+        bounds = ServerBounds(
+            header_timeout_s=settings.header_timeout_s,
+            keepalive_timeout_s=settings.keepalive_timeout_s,
+            max_connections=settings.max_connections,
+        )
+        yield DataPlane(server=DataPlaneServer(handler, bounds, ids), calls=calls)
+
+
+def hold_ttl_ms(settings: Settings) -> int:
+    """How long a hold stands before the ledger charges it in full.
+
+    It must outlive the longest call there can be: the wait for the head, and a drained answer.
+    """
+    longest_s = settings.upstream_read_timeout_s + _LONGEST_DRAIN_S + _SPARE_HOLD_S
+    return round(longest_s * 1000)
+
+
+def load_rules(settings: Settings) -> Rules:
+    """Policies and prices from their files. Raises: DocumentError that says where what is wrong."""
+    return Rules(
+        policies=parse_policies(read_policy_folder(settings.policies)),
+        prices=read_price_book(settings.prices, settings.price_overrides),
+        home_accounts=frozenset(settings.home_accounts),
+    )
+
+
+def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """TLS of a listener: 1.2 and newer, HTTP/1.1 only, so that HTTP/2 clients fail at once."""
+    if cert is None or key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@asynccontextmanager
+async def _open_upstream(settings: Settings, clock: Clock) -> AsyncIterator[Upstream]:
+    options = UpstreamOptions(
+        runtime_endpoint=settings.upstream_endpoint,
+        control_endpoint=settings.upstream_control_endpoint or settings.upstream_endpoint,
+        connect_timeout_s=settings.upstream_connect_timeout_s,
+        head_timeout_s=settings.upstream_read_timeout_s,
+    )
+    token = settings.upstream_bearer_token
+    credentials = UpstreamCredentials(clock) if token is None else None
+    async with open_session(options) as session:
+        yield BedrockUpstream(
+            session,
+            options,
+            credentials=credentials,
+            bearer_token=token.get_secret_value() if token is not None else None,
+            clock=clock,
+        )
+        if credentials is not None:
+            await credentials.close()
+
+
+def _accept_bounds(settings: Settings) -> AcceptBounds:
+    return AcceptBounds(
+        hosts=served_hosts(settings),
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
+
+
+def served_hosts(settings: Settings) -> frozenset[str]:
+    """The Host names that are served; empty where any is (listening everywhere, none named)."""
+    if settings.hosts:
+        return frozenset(host.lower() for host in settings.hosts)
+    host = settings.listen.host
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return frozenset({"127.0.0.1", "::1", "localhost"})
+    return frozenset() if host in ("0.0.0.0", "::") else frozenset({host.lower()})  # noqa: S104 - compared, not bound
+
+
+def home_region(settings: Settings) -> str:
+    """The region of calls whose credential names none. Raises: ValueError if nobody says."""
+    region = settings.region
+    if region is None:
+        raise ValueError("no home region: set GATEWAY_REGION (or AWS_REGION)")
+    return region

@@ -1,0 +1,153 @@
+"""The stores of one process, opened from its settings: the ledger, the journal and the tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.adapters.dynamodb.connection import DynamoDb, open_dynamodb
+from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
+from gateway.adapters.dynamodb.key_table import DynamoKeyTable
+from gateway.adapters.dynamodb.tables import (
+    DEAD_LETTERS,
+    GATEWAY_KEYS,
+    TOKEN_USAGE,
+    create_tables,
+)
+from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
+from gateway.adapters.key_directory import CachingKeyDirectory
+from gateway.adapters.record_finder import JournalThenTable
+from gateway.adapters.redis.connection import connect, verify_server
+from gateway.adapters.redis.journal_stream import RedisJournalStream
+from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.sealing import AesGcmSealer, WeakMasterKeyError
+from gateway.authn.key_format import (
+    BEARER_BYTES,
+    KEY_ID_BYTES,
+    SECRET_BYTES,
+    bearer_key,
+    key_id_from,
+    secret_from,
+)
+from gateway.control.keys import KeyMaterial
+from gateway.control.ports import TableState
+from gateway.domain.clock import Clock
+from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.observer import Observer
+from gateway.domain.reason import Reason
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The tables of an installation, and the client they share."""
+
+    client: DynamoDb
+    usage: DynamoUsageTable
+    keys: DynamoKeyTable
+    dead_letters: DynamoDeadLetters
+    prefix: str
+
+    async def ping(self) -> None:
+        """Asks for a sign of life. Raises: GatewayError if a table is missing or silent."""
+        await self.usage.read("health-check")
+
+    async def create(self) -> list[TableState]:
+        """Makes what is missing. Idempotent. Raises: GatewayError."""
+        return await create_tables(self.client, self.prefix)
+
+
+@asynccontextmanager
+async def open_tables(settings: Settings) -> AsyncIterator[Tables]:
+    """The tables for as long as the context lives; nothing is asked before the first use.
+
+    Raises: GatewayError if nobody says in which region they are.
+    """
+    async with open_dynamodb(settings.dynamodb_endpoint, settings.region) as client:
+        prefix = settings.table_prefix
+        yield Tables(
+            client=client,
+            usage=DynamoUsageTable(client, prefix + TOKEN_USAGE),
+            keys=DynamoKeyTable(client, prefix + GATEWAY_KEYS),
+            dead_letters=DynamoDeadLetters(client, prefix + DEAD_LETTERS),
+            prefix=prefix,
+        )
+
+
+def make_sealer(settings: Settings) -> AesGcmSealer:
+    """The sealer of issued keys. Raises: GatewayError if the master key is missing or weak."""
+    if settings.master_key is None:
+        raise _no_sealer("GATEWAY_MASTER_KEY is not set; make one with: openssl rand -base64 32")
+    try:
+        return AesGcmSealer(settings.master_key.get_secret_value())
+    except WeakMasterKeyError as exc:
+        raise _no_sealer(f"GATEWAY_MASTER_KEY: {exc}") from exc
+
+
+def make_key_material() -> KeyMaterial:
+    """A new key's id, secret and bearer form, from the machine's randomness."""
+    key_id = key_id_from(os.urandom(KEY_ID_BYTES))
+    return KeyMaterial(
+        key_id=key_id,
+        secret=secret_from(os.urandom(SECRET_BYTES)),
+        bearer=bearer_key(key_id, os.urandom(BEARER_BYTES)),
+    )
+
+
+@asynccontextmanager
+async def open_key_directory(
+    settings: Settings, clock: Clock, observer: Observer
+) -> AsyncIterator[CachingKeyDirectory]:
+    """The directory of issued keys for as long as the context lives."""
+    sealer = make_sealer(settings)
+    async with open_tables(settings) as tables:
+        directory = CachingKeyDirectory(tables.keys, sealer, clock, observer)
+        try:
+            yield directory
+        finally:
+            await directory.close()
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
+    """The ledger, its function library loaded, its server fit to keep money.
+
+    Raises: GatewayError(LEDGER_UNAVAILABLE).
+    """
+    client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
+    try:
+        await verify_server(client)
+        ledger = RedisLedger(client)
+        await ledger.start()
+        yield ledger
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def open_journal(settings: Settings, consumer: str) -> AsyncIterator[RedisJournalStream]:
+    """The usage stream, read as this consumer. Nothing is asked before the first use."""
+    client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
+    try:
+        yield RedisJournalStream(client, consumer)
+    finally:
+        await client.aclose()
+
+
+def make_record_finder(journal: RedisJournalStream, tables: Tables) -> JournalThenTable:
+    """Finds records in the journal and in their table."""
+    return JournalThenTable(journal.find_record, tables.usage)
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise GatewayError(
+            Reason.LEDGER_UNAVAILABLE, "GATEWAY_REDIS_URL is not set", fault=Fault.GATEWAY
+        )
+    return settings.redis_url.get_secret_value()
+
+
+def _no_sealer(detail: str) -> GatewayError:
+    return GatewayError(Reason.KEYS_UNAVAILABLE, detail, fault=Fault.GATEWAY)

@@ -1,0 +1,122 @@
+"""A document held against its grammar (a pydantic model); errors in the file's own coordinates."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.documents.marked_yaml import DocumentError, MarkedDocument, Path, Problem
+
+_SHOWN_CHARS = 80
+
+Grammar = TypeVar("Grammar", bound=BaseModel)
+
+
+def check_document(
+    document: MarkedDocument, grammar: type[Grammar], *, hidden: Collection[str] = ()
+) -> Grammar:
+    """The document as the grammar's value.
+
+    `hidden`: top-level keys whose values never appear in an error.
+    Raises: DocumentError with every problem: its line, its column, and what was expected there.
+    """
+    if not isinstance(document.value, dict):
+        raise DocumentError.at_top(document.file, "expected a mapping of keys to values")
+    try:
+        return grammar.model_validate(document.value)
+    except ValidationError as exc:
+        details = exc.errors(include_url=False)
+        found = {_problem(document, grammar, detail, hidden) for detail in details}
+    # Not chained: pydantic's own text repeats the input, secrets included.
+    raise DocumentError(found)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to tell somebody who wrote an unknown name: the nearest known one, or all of them."""
+    candidates = sorted(known)
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"expected one of: {', '.join(candidates)}"
+
+
+def _problem(
+    document: MarkedDocument,
+    grammar: type[BaseModel],
+    detail: ErrorDetails,
+    hidden: Collection[str],
+) -> Problem:
+    path = _path_in(document.value, detail["loc"])
+    key = path[-1] if path else ""
+    shown = "a secret" if path and path[0] in hidden else _shown(detail["input"])
+    match detail["type"]:
+        case "extra_forbidden":
+            hint = nearest(str(key), _keys_at(grammar, path[:-1]))
+            what = f"unknown key {key!r}: {hint}"
+            return Problem(document.file, document.key_mark(path), what)
+        case "missing":
+            return document.problem(path, f"the key {detail['loc'][-1]!r} is missing")
+        case "value_error" | "assertion_error":
+            what = str(detail["ctx"]["error"])
+        case "enum" | "literal_error":
+            what = f"expected {detail['ctx']['expected']}, got {shown}"
+        case "model_type" | "dict_type":
+            what = f"expected a mapping of keys to values, got {shown}"
+        case "tuple_type" | "list_type":
+            what = f"expected a list, got {shown}"
+        case _:
+            what = f"{_lower_first(detail['msg'])}, got {shown}"
+    where = f"{key}: " if isinstance(key, str) and key else ""
+    return document.problem(path, where + what)
+
+
+def _path_in(value: Any, loc: tuple[str | int, ...]) -> Path:
+    """The part of pydantic's location that exists in the document (it adds its own steps)."""
+    path: list[str | int] = []
+    for step in loc:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            break
+        path.append(step)
+    return tuple(path)
+
+
+def _keys_at(grammar: type[BaseModel], path: Path) -> tuple[str, ...]:
+    """The keys that the grammar knows at a place of the document."""
+    models: list[type[BaseModel]] = [grammar]
+    for step in path:
+        if isinstance(step, int):
+            continue
+        annotations = [
+            field.annotation
+            for model in models
+            for name, field in model.model_fields.items()
+            if step in (name, field.alias)
+        ]
+        models = [model for annotation in annotations for model in _models_in(annotation)]
+    return tuple(
+        field.alias or name for model in models for name, field in model.model_fields.items()
+    )
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | int | Decimal | None):
+        text = repr(str(value) if isinstance(value, Decimal) else value)
+        return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

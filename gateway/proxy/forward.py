@@ -1,0 +1,73 @@
+"""Forward: the admitted call, rebuilt from allow-listed parts, tagged, and sent to Bedrock once."""
+
+from __future__ import annotations
+
+from gateway.bedrock.exchange import Headers, Upstream, UpstreamExchange, UpstreamRequest
+from gateway.bedrock.headers import request_headers_for_upstream
+from gateway.bedrock.model_id import upstream_path
+from gateway.bedrock.rewrite import request_metadata_header, rewrite_body
+from gateway.domain.call import Operation
+from gateway.domain.caller import Caller
+from gateway.domain.ids import RequestId
+from gateway.proxy.stage_values import AdmittedCall
+
+_METADATA_HEADER = "x-amzn-bedrock-request-metadata"
+_TAGGED_BY_HEADER = frozenset({Operation.INVOKE_MODEL, Operation.INVOKE_MODEL_STREAM})
+
+
+class Forward:
+    """The stage that spends: nothing gets here without an `AdmittedCall`."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def __call__(self, admitted: AdmittedCall) -> UpstreamExchange:
+        """Bedrock's answer, its head arrived. Raises: as `Upstream.send`."""
+        return await self._upstream.send(upstream_request(admitted))
+
+
+def upstream_request(admitted: AdmittedCall) -> UpstreamRequest:
+    """The call as Bedrock gets it: same meaning, our limit on the output, our tags."""
+    call, identified = admitted.call, admitted.identified
+    quote = admitted.admitted.context.quote
+    operation = call.operation
+    tags = caller_tags(call.request_id, identified.authenticated.caller)
+    body = rewrite_body(
+        operation,
+        identified.model.family,
+        call.body,
+        max_output_tokens=quote.max_output_tokens if quote.inject_max_tokens else None,
+        request_metadata=tags if operation.is_converse else None,
+    )
+    headers = request_headers_for_upstream(call.headers, operation)
+    if operation in _TAGGED_BY_HEADER:
+        headers = [*headers, (_METADATA_HEADER, request_metadata_header(tags))]
+    return UpstreamRequest(
+        operation=operation,
+        region=identified.authenticated.region,
+        method=call.method,
+        path=upstream_path(operation, identified.model.reference.text),
+        query="",
+        headers=_typed(headers),
+        body=body,
+    )
+
+
+def caller_tags(request_id: RequestId, caller: Caller) -> dict[str, str]:
+    """Who it was, for AWS's invocation logs (PX-5). The caller cannot choose these keys."""
+    tags = {
+        "gateway-request-id": str(request_id),
+        "gateway-key": str(caller.key_id),
+        "gateway-org": caller.org,
+        "gateway-team": caller.team,
+        "gateway-user": caller.user,
+        "gateway-application": caller.application,
+    }
+    return {name: value for name, value in tags.items() if value is not None}
+
+
+def _typed(headers: list[tuple[str, str]]) -> Headers:
+    """Stock clients may leave out Content-Type (boto3's InvokeModel does); the body is JSON."""
+    if any(name.lower() == "content-type" for name, _ in headers):
+        return tuple(headers)
+    return (*headers, ("content-type", "application/json"))

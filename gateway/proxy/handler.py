@@ -1,0 +1,222 @@
+"""The way of a request, on one screen. The only place that catches the gateway's errors.
+
+accept → authenticate → identify → admit (resolve, quote, plan, reserve, judge) → forward → relay →
+settle. Each stage takes the value that the one before it made, and nothing else can make it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.admission.settlement import Ending, is_certainly_unbilled
+from gateway.bedrock.error_shape import error_shape
+from gateway.bedrock.exchange import UpstreamExchange
+from gateway.bedrock.headers import find
+from gateway.domain.clock import Clock
+from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.ids import Ids, RequestId
+from gateway.domain.observer import CallRefused, Observer, UnexpectedError
+from gateway.domain.reason import Reason
+from gateway.domain.record import CallStatus
+from gateway.proxy.accept import Accept, BodyBudget
+from gateway.proxy.admit import Admit
+from gateway.proxy.answer_headers import admitted_headers, plain_headers
+from gateway.proxy.authenticate import Authenticate
+from gateway.proxy.browse import Browse
+from gateway.proxy.caller_side import CallerSide
+from gateway.proxy.drain import Calls
+from gateway.proxy.forward import Forward
+from gateway.proxy.health import Health
+from gateway.proxy.identify import Identify
+from gateway.proxy.relay import Relay, Relayed
+from gateway.proxy.settle import Hold, Settle
+from gateway.proxy.stage_values import AdmittedCall, IdentifiedCall
+
+_OK = 200
+_NEVER_SENT = frozenset({Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_CREDENTIALS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """The chain, one object per stage."""
+
+    accept: Accept
+    authenticate: Authenticate
+    identify: Identify
+    admit: Admit
+    forward: Forward
+    relay: Relay
+    settle: Settle
+    browse: Browse
+
+
+class Handler:
+    """Serves one request of the data plane."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        calls: Calls,
+        health: Health,
+        bodies: BodyBudget,
+        *,
+        observer: Observer,
+        clock: Clock,
+        ids: Ids,
+        write_timeout_s: float,
+    ) -> None:
+        self._stages = stages
+        self._calls = calls
+        self._health = health
+        self._bodies = bodies
+        self._observer = observer
+        self._clock = clock
+        self._ids = ids
+        self._write_timeout_s = write_timeout_s
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer, whatever happens: Bedrock's own, or a refusal in AWS's shape."""
+        if (health := self._health.answer(request.method, request.raw_path)) is not None:
+            return health
+        request_id = self._ids.request_id()
+        caller = CallerSide(request, write_timeout_s=self._write_timeout_s)
+        try:
+            return await self._serve(request, request_id, caller)
+        except GatewayError as error:
+            return self._refusal(request, request_id, error, caller)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - the edge: a bug of ours must not reach the caller
+            self._observer.tell(
+                UnexpectedError(
+                    request_id=request_id, where="data plane", traceback=traceback.format_exc()
+                )
+            )
+            bug = GatewayError(Reason.INTERNAL_ERROR, fault=Fault.GATEWAY)
+            return self._refusal(request, request_id, bug, caller)
+
+    async def _serve(
+        self, request: web.BaseRequest, request_id: RequestId, caller: CallerSide
+    ) -> web.StreamResponse:
+        if self._calls.is_draining:
+            raise GatewayError(
+                Reason.DRAINING, "this gateway is shutting down", fault=Fault.GATEWAY
+            )
+        stages = self._stages
+        with self._bodies.lease() as lease:
+            call = await stages.accept(request, request_id, lease)
+            authenticated = await stages.authenticate(call)
+            if call.operation.is_control_plane:
+                return await stages.browse(authenticated, plain_headers(request_id))
+            identified = await stages.identify(authenticated)
+            await self._calls.carry(self._run(identified, caller), caller)
+        if caller.response is None:
+            raise GatewayError(Reason.INTERNAL_ERROR, fault=Fault.GATEWAY)
+        return caller.response
+
+    async def _run(self, identified: IdentifiedCall, caller: CallerSide) -> None:
+        """From the hold to its end. Runs in a task of its own: a caller cannot cancel it."""
+        stages = self._stages
+        admitted = await stages.admit(identified)
+        async with stages.settle.hold(admitted) as hold:
+            exchange = await self._sent(admitted, hold)
+            try:
+                headers = admitted_headers(admitted)
+                relayed = await stages.relay(admitted, exchange, caller, headers)
+            finally:
+                await exchange.close()
+            self._note_outcome(admitted, hold, exchange, relayed, caller)
+        await stages.relay.end(relayed, admitted, caller)
+        if relayed.failure is not None and not caller.has_started:
+            raise relayed.failure
+
+    async def _sent(self, admitted: AdmittedCall, hold: Hold) -> UpstreamExchange:
+        hold.sending()
+        try:
+            return await self._stages.forward(admitted)
+        except GatewayError as error:
+            if error.reason in _NEVER_SENT:
+                hold.unbilled()
+            else:
+                hold.ended(
+                    Ending(
+                        status=CallStatus.UPSTREAM_ERROR,
+                        measurement=None,
+                        error=error.reason.value,
+                        latency_ms=self._since(admitted.call.received_s),
+                    )
+                )
+            raise
+
+    def _note_outcome(
+        self,
+        admitted: AdmittedCall,
+        hold: Hold,
+        exchange: UpstreamExchange,
+        relayed: Relayed,
+        caller: CallerSide,
+    ) -> None:
+        if is_certainly_unbilled(exchange.status):
+            hold.unbilled(exchange.status)
+            return
+        received_s = admitted.call.received_s
+        hold.ended(
+            Ending(
+                status=_status(exchange, relayed, caller),
+                measurement=relayed.measurement,
+                http_status=exchange.status,
+                error=relayed.failure.reason.value if relayed.failure else None,
+                latency_ms=self._since(received_s),
+                time_to_first_byte_ms=(
+                    round((relayed.first_byte_s - received_s) * 1000)
+                    if relayed.first_byte_s is not None
+                    else None
+                ),
+                upstream_request_id=find(exchange.headers, "x-amzn-requestid"),
+            )
+        )
+
+    def _since(self, start_s: float) -> int:
+        return round((self._clock.monotonic_s() - start_s) * 1000)
+
+    def _refusal(
+        self,
+        request: web.BaseRequest,
+        request_id: RequestId,
+        error: GatewayError,
+        caller: CallerSide,
+    ) -> web.StreamResponse:
+        shape = error_shape(
+            error, user_agent=request.headers.get("User-Agent"), request_id=request_id
+        )
+        self._observer.tell(
+            CallRefused(
+                request_id=request_id,
+                operation=None,
+                key_id=None,
+                reason=error.reason,
+                status=shape.status,
+            )
+        )
+        if caller.has_started and caller.response is not None:
+            caller.abort()
+            return caller.response
+        response = web.Response(status=shape.status, body=shape.body)
+        for name, value in shape.headers:
+            response.headers[name] = value
+        if not request.content.at_eof():
+            # The rest of the body is not read: the connection cannot be used again.
+            response.force_close()
+        return response
+
+
+def _status(exchange: UpstreamExchange, relayed: Relayed, caller: CallerSide) -> CallStatus:
+    if exchange.status != _OK:
+        return CallStatus.UPSTREAM_ERROR
+    if relayed.failure is not None or (relayed.measurement and relayed.measurement.error):
+        return CallStatus.STREAM_ERROR
+    return CallStatus.CLIENT_GONE if caller.is_gone else CallStatus.OK

@@ -1,0 +1,129 @@
+"""Relay: the answer's bytes pass unchanged while the meter watches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.bedrock.error_shape import exception_frame
+from gateway.bedrock.exchange import Headers, UpstreamExchange
+from gateway.bedrock.headers import find, response_headers_for_caller
+from gateway.domain.call import CacheTtl
+from gateway.domain.clock import Clock
+from gateway.domain.errors import GatewayError
+from gateway.domain.tokens import AtLeast, Measurement, Usage
+from gateway.metering.meter import Meter, SettledMeter
+from gateway.metering.select import meter_for
+from gateway.proxy.caller_side import CallerSide
+from gateway.proxy.drain import Drains
+from gateway.proxy.stage_values import AdmittedCall
+
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayBounds:
+    """Units: seconds. `idle_timeout_s`: the longest silence within an answer."""
+
+    idle_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relayed:
+    """What passed. `tail` is the end of a plain body, written once the call is settled.
+
+    A caller that calls again the moment it has its answer must find the first call settled:
+    else a lease or the rest of a budget would still be held by a call that is over.
+    """
+
+    measurement: Measurement | None
+    first_byte_s: float | None
+    tail: bytes
+    failure: GatewayError | None
+    at_boundary: bool
+
+
+class Relay:
+    """The stage that holds both sockets. It never gives up the upstream because a caller did."""
+
+    def __init__(self, bounds: RelayBounds, drains: Drains, clock: Clock) -> None:
+        self._bounds = bounds
+        self._drains = drains
+        self._clock = clock
+
+    async def __call__(
+        self,
+        admitted: AdmittedCall,
+        exchange: UpstreamExchange,
+        caller: CallerSide,
+        gateway_headers: Headers,
+    ) -> Relayed:
+        """Copies the answer and measures it. Does not raise: a failure is part of the outcome."""
+        operation = admitted.call.operation
+        # An error that precedes a stream comes as plain JSON.
+        is_stream = exchange.status == _OK and operation.streams
+        meter = _meter(admitted, exchange)
+        length = find(exchange.headers, "content-length")
+        caller.begin(
+            exchange.status,
+            (*response_headers_for_caller(exchange.headers), *gateway_headers),
+            length=int(length) if length is not None and length.isdigit() else None,
+        )
+        first_byte_s: float | None = None
+        tail = b""
+        failure: GatewayError | None = None
+        try:
+            async for chunk in self._drains.watch(
+                exchange.chunks(self._bounds.idle_timeout_s), caller
+            ):
+                if first_byte_s is None:
+                    first_byte_s = self._clock.monotonic_s()
+                meter.feed(chunk)
+                if is_stream:
+                    await caller.write(chunk)
+                else:
+                    if tail:
+                        await caller.write(tail)
+                    tail = chunk
+        except GatewayError as error:
+            failure = error
+        measurement = meter.finish(complete=failure is None)
+        return Relayed(
+            measurement=measurement if exchange.status == _OK else None,
+            first_byte_s=first_byte_s,
+            tail=tail,
+            failure=failure,
+            at_boundary=meter.at_boundary,
+        )
+
+    @staticmethod
+    async def end(relayed: Relayed, admitted: AdmittedCall, caller: CallerSide) -> None:
+        """Ends the answer: properly, with an exception event, or by dropping the connection.
+
+        A clean end after a failure would read as success in every SDK (docs/security.md).
+        """
+        if relayed.failure is None:
+            if relayed.tail:
+                await caller.write(relayed.tail)
+            await caller.finish()
+            return
+        if not caller.has_started:
+            return
+        if admitted.call.operation.streams and relayed.at_boundary:
+            await caller.write(exception_frame(admitted.call.operation, relayed.failure))
+            await caller.finish()
+            return
+        caller.abort()
+
+
+def _meter(admitted: AdmittedCall, exchange: UpstreamExchange) -> Meter:
+    if exchange.status != _OK:
+        return SettledMeter(AtLeast(usage=Usage(), why="an error was answered"))
+    identified = admitted.identified
+    facts = identified.facts
+    return meter_for(
+        identified.call.operation,
+        identified.model.family,
+        exchange.headers,
+        request_units=facts.request_units,
+        unsplit_write_ttl=facts.cache_write_ttl or CacheTtl.FIVE_MINUTES,
+    )

@@ -1,0 +1,148 @@
+"""Takes usage records from the journal to their table, each exactly once in effect.
+
+The law: write, then acknowledge, then trim; never in another order. An entry is acknowledged only
+when its record is known to be in the table (or whole among the dead letters), and trimmed only
+when it is acknowledged. A crash between two of the steps leads to a repeat, and a repeat changes
+nothing, since the table keeps the highest rank of an id. So: at least once delivered, exactly
+once in effect, in any order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.observer import ComponentFailed, Observer, UnexpectedError
+from gateway.journal.batch import MAX_ACTIONS, full_jitter_s
+from gateway.journal.codec import UnreadableDocumentError, decode_document
+from gateway.journal.ports import DeadLetters, JournalEntry, JournalStream, UsageTable
+
+_COMPONENT = "journal_flusher"
+_BASE_DELAY_S = 0.1
+_LONGEST_DELAY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushBounds:
+    """How much is taken at once, how long to wait for it, how long to go on after a stop.
+
+    Units: entries, milliseconds, seconds. `entries` is some transactions' worth: one batch that
+    has to wait does not mean a round trip to the stream for each.
+    """
+
+    entries: int = 4 * MAX_ACTIONS
+    wait_ms: int = 200
+    drain_s: float = 10.0
+
+
+class JournalFlusher:
+    """Runs until told to stop, then drains what the journal still holds, for a bounded time."""
+
+    def __init__(
+        self,
+        stream: JournalStream,
+        table: UsageTable,
+        dead_letters: DeadLetters,
+        observer: Observer,
+        bounds: FlushBounds | None = None,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._stream = stream
+        self._table = table
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._bounds = bounds or FlushBounds()
+        self._chance = chance
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends `run` once the journal is empty, or after `drain_s`. Can be told repeatedly."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Flushes until stopped. Errors are told to the observer and tried again, later."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await self.flush_once(self._bounds.wait_ms)
+            except GatewayError as exc:
+                self._tell(str(exc))
+                await self._pause(failures)
+                failures += 1
+            except Exception:  # noqa: BLE001 - records wait: a bug is told, and must not end it
+                self._observer.tell(
+                    UnexpectedError(
+                        request_id=None, where=_COMPONENT, traceback=traceback.format_exc()
+                    )
+                )
+                await self._pause(failures)
+                failures += 1
+            else:
+                failures = 0
+        await self._drain()
+
+    async def flush_once(self, wait_ms: int = 0) -> int:
+        """Takes one helping from the journal to the table; answers how many entries that were.
+
+        Waits at most `wait_ms` for the first. Raises: GatewayError; what was not acknowledged
+        comes again.
+        """
+        entries = await self._stream.claim(self._bounds.entries, wait_ms)
+        if not entries:
+            return 0
+        documents, sources, letters = _read(entries)
+        refused = await self._table.write(documents)
+        for unwritable in refused:
+            letters.append((sources[id(unwritable.document)], unwritable.why))
+        for entry, why in letters:
+            await self._dead_letters.keep(entry, why)
+            self._tell(f"entry {entry.position} is no usage record the table can hold: {why}")
+        await self._stream.acknowledge([entry.position for entry in entries])
+        return len(entries)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.drain_s):
+                while await self.flush_once():
+                    pass
+        except TimeoutError:
+            self._tell("the journal was not empty when the time to stop came; the next one goes on")
+        except GatewayError as exc:
+            self._tell(f"the journal was not drained, the next one goes on: {exc}")
+
+    async def _pause(self, failures: int) -> None:
+        """Waits before the next attempt, unless a stop comes first."""
+        delay_s = full_jitter_s(
+            failures, base_s=_BASE_DELAY_S, cap_s=_LONGEST_DELAY_S, chance=self._chance()
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+
+    def _tell(self, detail: str) -> None:
+        self._observer.tell(ComponentFailed(component=_COMPONENT, detail=detail))
+
+
+def _read(
+    entries: Sequence[JournalEntry],
+) -> tuple[list[dict[str, Any]], dict[int, JournalEntry], list[tuple[JournalEntry, str]]]:
+    """The documents of the entries, whence each came, and the entries that hold none."""
+    documents: list[dict[str, Any]] = []
+    sources: dict[int, JournalEntry] = {}
+    letters: list[tuple[JournalEntry, str]] = []
+    for entry in entries:
+        try:
+            document = decode_document(entry.document)
+        except UnreadableDocumentError as exc:
+            letters.append((entry, str(exc)))
+            continue
+        documents.append(document)
+        sources[id(document)] = entry
+    return documents, sources, letters

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gateway.adapters.redis.connection import connect, unavailable, verify_server
+from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.reason import Reason
+from tests.fakes.resp_server import resp_server
+
+
+class InfoOnly:
+    """A client of a server that says this about itself."""
+
+    def __init__(self, version, policy):
+        self.sections = {
+            "server": {"redis_version": version},
+            "memory": {"maxmemory_policy": policy},
+        }
+
+    async def info(self, section):
+        return self.sections[section]
+
+
+async def test_a_silent_server_costs_one_timeout_and_gets_the_command_once():
+    async def silence(_command):
+        return None
+
+    async with resp_server(silence) as (server, url):
+        client = connect(url, timeout_s=0.05)
+        started = time.monotonic()
+        with pytest.raises(Exception, match="Timeout"):
+            await client.ping()
+        assert time.monotonic() - started < 0.5
+        assert server.commands == [[b"PING"]]
+        await client.aclose()
+
+
+async def test_a_refused_connection_fails_at_once():
+    async def silence(_command):
+        return None
+
+    async with resp_server(silence) as (_, url):
+        pass
+    client = connect(url, timeout_s=5, connect_timeout_s=5)
+    started = time.monotonic()
+    with pytest.raises(Exception, match=r"refused|Connect call failed"):
+        await client.ping()
+    assert time.monotonic() - started < 0.5
+    await client.aclose()
+
+
+async def test_the_pool_is_bounded_and_waiting_for_it_ends():
+    async def silence(_command):
+        return None
+
+    async with resp_server(silence) as (_, url):
+        client = connect(url, timeout_s=0.05, max_connections=1)
+        connection = await client.connection_pool.get_connection()
+        with pytest.raises(Exception, match="No connection available"):
+            await client.ping()
+        await client.connection_pool.release(connection)
+        await client.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
+def test_topologies_of_a_later_release_are_named_as_such(scheme):
+    with pytest.raises(ValueError, match="comes with a later release"):
+        connect(f"{scheme}://host:6379")
+
+
+@pytest.mark.parametrize("url", ["http://host", "host:6379", ""])
+def test_a_url_that_is_none_of_redis_says_what_one_looks_like(url):
+    with pytest.raises(ValueError, match="redis://, rediss:// or unix://"):
+        connect(url)
+
+
+@pytest.mark.parametrize("url", ["rediss://host:6380/1", "unix:///run/redis.sock"])
+async def test_tls_and_unix_sockets_are_understood(url):
+    client = connect(url)
+    await client.aclose()
+
+
+async def test_the_servers_that_tests_run_on_may_be_ledgers(valkey_url):
+    client = connect(valkey_url)
+    await verify_server(client)
+    await client.aclose()
+
+
+async def test_a_server_that_evicts_is_refused_and_told_what_to_change():
+    with pytest.raises(GatewayError, match=r"allkeys-lru.*noeviction") as caught:
+        await verify_server(InfoOnly("7.2.4", "allkeys-lru"))
+    assert caught.value.reason is Reason.LEDGER_UNAVAILABLE
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "5", "strange"])
+async def test_a_server_without_functions_is_refused(version):
+    with pytest.raises(GatewayError, match=r"7\.0 or newer"):
+        await verify_server(InfoOnly(version, "noeviction"))
+
+
+async def test_a_server_that_does_not_answer_is_no_ledger():
+    async def silence(_command):
+        return None
+
+    async with resp_server(silence) as (_, url):
+        client = connect(url, timeout_s=0.05)
+        with pytest.raises(GatewayError, match="INFO"):
+            await verify_server(client)
+        await client.aclose()
+
+
+def test_an_unavailable_ledger_is_our_fault_and_heals():
+    error = unavailable("why")
+    assert error.fault is Fault.GATEWAY
+    assert error.retry_after_s == 1.0

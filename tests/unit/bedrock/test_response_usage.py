@@ -1,0 +1,331 @@
+"""One realistic body for each family and form of answer."""
+
+from decimal import Decimal
+
+import pytest
+
+from gateway.bedrock.answer_facts import AnswerKind
+from gateway.bedrock.response_usage import (
+    facts_of_converse,
+    facts_of_headers,
+    facts_of_model_json,
+)
+from gateway.bedrock.token_statement import TokenStatement
+from gateway.domain.tokens import ServiceTier, TokenCounts, Unit
+from tests.fakes.answers import converse_body
+
+ASSESSMENT = {
+    "invocationMetrics": {
+        "guardrailProcessingLatency": 262,
+        "usage": {
+            "topicPolicyUnits": 1,
+            "contentPolicyUnits": 2,
+            "wordPolicyUnits": 9,
+            "sensitiveInformationPolicyUnits": 1,
+            "sensitiveInformationPolicyFreeUnits": 9,
+            "contextualGroundingPolicyUnits": 1,
+            "contentPolicyImageUnits": 9,
+            "automatedReasoningPolicies": 9,
+        },
+        "guardrailCoverage": {"textCharacters": {"guarded": 52, "total": 52}},
+    },
+    "wordPolicy": {"customWords": [{"match": "x", "action": "BLOCKED"}]},
+}
+BLOCKED_TRACE = {"guardrail": {"input": {"5zwrm": ASSESSMENT}}}
+
+CHAT = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 23, "completion_tokens": 7, "total_tokens": 30},
+}
+
+BODIES = {
+    "claude": (
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Hi"}],
+            "stop_reason": "end_turn",
+            "usage": {
+                "input_tokens": 16,
+                "cache_creation_input_tokens": 30,
+                "cache_read_input_tokens": 0,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": 10,
+                    "ephemeral_1h_input_tokens": 20,
+                },
+                "output_tokens": 18,
+            },
+        },
+        TokenCounts(input=16, output=18, cache_write_5m=10, cache_write_1h=20),
+        "end_turn",
+    ),
+    "nova": (
+        {
+            "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
+            "stopReason": "max_tokens",
+            "usage": {
+                "inputTokens": 5,
+                "outputTokens": 10,
+                "totalTokens": 42,
+                "cacheReadInputTokenCount": 27,
+                "cacheWriteInputTokenCount": 0,
+            },
+        },
+        TokenCounts(input=5, output=10, cache_read=27),
+        "max_tokens",
+    ),
+    "llama": (
+        {
+            "generation": " and",
+            "prompt_token_count": 5,
+            "generation_token_count": 10,
+            "stop_reason": "length",
+        },
+        TokenCounts(input=5, output=10),
+        "length",
+    ),
+    "titan with two results": (
+        {
+            "inputTextTokenCount": 28.0,
+            "results": [
+                {"tokenCount": 197.0, "outputText": "a", "completionReason": "FINISH"},
+                {"tokenCount": 3, "outputText": "b", "completionReason": "FINISH"},
+            ],
+        },
+        TokenCounts(input=28, output=200),
+        "FINISH",
+    ),
+    "jamba, deepseek v3, gpt-oss, qwen, mistral chat, writer": (
+        CHAT,
+        TokenCounts(input=23, output=7),
+        "stop",
+    ),
+    "gpt-oss with a cache": (
+        {**CHAT, "usage": {**CHAT["usage"], "prompt_tokens_details": {"cached_tokens": 20}}},
+        TokenCounts(input=3, output=7, cache_read=20),
+        "stop",
+    ),
+    "an imported model behind a completion server": (
+        {
+            **CHAT,
+            "object": "text_completion",
+            "choices": [{"text": "Hi", "finish_reason": "length"}],
+        },
+        TokenCounts(input=23, output=7),
+        "length",
+    ),
+    "j2": (
+        {
+            "id": 1234,
+            "prompt": {"text": "Hi you", "tokens": [{}, {}]},
+            "completions": [
+                {"data": {"text": "a", "tokens": [{}]}, "finishReason": {"reason": "endoftext"}},
+                {"data": {"text": "bc", "tokens": [{}, {}]}},
+            ],
+        },
+        TokenCounts(input=2, output=3),
+        "endoftext",
+    ),
+    "cohere with billed units": (
+        {
+            "generations": [{"text": "Hi", "finish_reason": "COMPLETE"}],
+            "meta": {"billed_units": {"input_tokens": 9, "output_tokens": 4}},
+        },
+        TokenCounts(input=9, output=4),
+        "COMPLETE",
+    ),
+}
+
+SILENT_BODIES = {
+    "claude v2": ({"completion": " Hi", "stop_reason": "stop_sequence"}, "stop_sequence"),
+    "mistral": ({"outputs": [{"text": "Hi", "stop_reason": "length"}]}, "length"),
+    "cohere command": (
+        {"generations": [{"text": "Hi", "finish_reason": "MAX_TOKENS"}], "prompt": "p"},
+        "MAX_TOKENS",
+    ),
+    "cohere command-r": ({"text": "Hi", "finish_reason": "COMPLETE"}, "COMPLETE"),
+    "deepseek r1": ({"choices": [{"text": "Hi", "stop_reason": "stop"}]}, "stop"),
+    "pegasus": ({"message": "A video of a cat.", "finishReason": "stop"}, "stop"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_counts_its_tokens_is_read(name):
+    body, counts, stop_reason = BODIES[name]
+    facts = facts_of_model_json(body)
+    assert facts.tokens.buckets() == counts
+    assert facts.stop_reason == stop_reason
+    assert facts.states_all
+    assert facts.is_last
+
+
+@pytest.mark.parametrize("name", SILENT_BODIES)
+def test_a_body_without_counts_states_only_why_it_stopped(name):
+    body, stop_reason = SILENT_BODIES[name]
+    facts = facts_of_model_json(body)
+    assert facts.tokens.is_silent
+    assert facts.stop_reason == stop_reason
+    assert not facts.states_all
+
+
+@pytest.mark.parametrize(
+    ("body", "states_all"),
+    [
+        ({"embedding": [0.1], "inputTextTokenCount": 10}, True),
+        ({"embedding": [0.1], "embeddingsByType": {}, "inputTextTokenCount": 10}, True),
+        ({"embeddings": [[0.1]], "id": "1", "response_type": "embeddings_floats"}, False),
+        ({"embeddings": {"float": [[0.1]]}, "texts": ["a"]}, False),
+        ({"embeddings": [{"embeddingType": "TEXT", "embedding": [0.1]}]}, False),
+    ],
+)
+def test_an_embedding_is_charged_by_its_input_alone(body, states_all):
+    facts = facts_of_model_json(body)
+    assert facts.kind is AnswerKind.EMBEDDING
+    assert facts.states_all is states_all
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"results": [{"index": 1, "relevance_score": 0.9}]},  # Cohere and Amazon rerank
+        {"data": [{"embedding": [0.1], "embeddingOption": "visual-text"}]},  # Marengo
+    ],
+)
+def test_a_ranking_and_a_video_embedding_state_no_tokens_and_need_none(body):
+    facts = facts_of_model_json(body)
+    assert facts.kind is AnswerKind.UNITS
+    assert facts.states_all
+    assert facts.units == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({"images": ["aGk=", "aGk="], "error": None}, 2),  # Titan image, Nova Canvas
+        ({"images": [], "error": "content filtered"}, 0),
+        ({"seeds": [1, 2], "finish_reasons": [None, "Filter reason: prompt"],
+          "images": ["aGk=", ""]}, 1),  # Stability
+        ({"result": "success",
+          "artifacts": [{"seed": 1, "base64": "aGk=", "finishReason": "SUCCESS"}]}, 1),  # SDXL
+    ],
+)  # fmt: skip
+def test_images_are_counted_in_the_body(body, count):
+    facts = facts_of_model_json(body)
+    assert facts.units == ((Unit.IMAGE, Decimal(count)),)
+    assert facts.states_all
+
+
+def test_converse_states_all_its_buckets_tier_latency_router_and_guardrail():
+    body = converse_body(
+        {
+            "inputTokens": 4,
+            "outputTokens": 9,
+            "totalTokens": 313,
+            "cacheReadInputTokens": 100,
+            "cacheWriteInputTokens": 200,
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 200}],
+        },
+        serviceTier={"type": "priority"},
+        performanceConfig={"latency": "optimized"},
+        trace={
+            "promptRouter": {"invokedModelId": "arn:aws:bedrock:us-east-1::foundation-model/m"},
+            "guardrail": {
+                "inputAssessment": {"g1": ASSESSMENT},
+                "outputAssessments": {"g1": [ASSESSMENT, ASSESSMENT]},
+            },
+        },
+    )
+    facts = facts_of_converse(body)
+    assert facts.tokens.buckets() == TokenCounts(
+        input=4, output=9, cache_read=100, cache_write_1h=200
+    )
+    assert facts.service_tier is ServiceTier.PRIORITY
+    assert facts.latency_optimized is True
+    assert facts.model_invoked == "arn:aws:bedrock:us-east-1::foundation-model/m"
+    assert facts.stop_reason == "end_turn"
+    # Words, regular expressions and images are no text units that are charged for.
+    assert facts.units == ((Unit.GUARDRAIL_TEXT_UNIT, Decimal(15)),)
+
+
+def test_a_converse_call_blocked_before_the_model_states_exact_zeros():
+    body = converse_body({"inputTokens": 0, "outputTokens": 0, "totalTokens": 0})
+    facts = facts_of_converse({**body, "stopReason": "guardrail_intervened"})
+    assert facts.states_all
+    assert facts.tokens.buckets() == TokenCounts()
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"inputTokens": 3}, {"inputTokens": "3"}])
+def test_a_converse_body_without_both_counts_states_not_all(usage):
+    assert not facts_of_converse(converse_body(usage)).states_all
+
+
+def test_an_invoke_call_blocked_before_the_model_says_nothing_and_is_exact():
+    body = {
+        "generation": "Input blocked",
+        "prompt_token_count": None,
+        "amazon-bedrock-guardrailAction": "INTERVENED",
+        "amazon-bedrock-trace": BLOCKED_TRACE,
+    }
+    facts = facts_of_model_json(body)
+    assert facts.states_all
+    assert facts.is_blocked
+    assert facts.units == ((Unit.GUARDRAIL_TEXT_UNIT, Decimal(5)),)
+
+
+def test_a_masked_output_is_no_blocked_call():
+    # Recorded of Nova: the body states the input alone, the header says 51.
+    trace = {"guardrail": {**BLOCKED_TRACE["guardrail"], "modelOutput": ["{…}"]}}
+    body = {
+        "usage": {"inputTokens": 30},
+        "amazon-bedrock-guardrailAction": "INTERVENED",
+        "amazon-bedrock-trace": trace,
+    }
+    facts = facts_of_model_json(body)
+    assert not facts.is_blocked
+    assert not facts.states_all
+    assert facts.tokens == TokenStatement(input=30)
+
+
+def test_counts_in_generated_text_and_tool_input_are_not_read():
+    body = {
+        "content": [{"type": "tool_use", "input": {"usage": {"output_tokens": 9}}}],
+        "output": {"usage": {"outputTokens": 9}},
+    }
+    assert facts_of_model_json(body).tokens.is_silent
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"usage": 3, "results": {}, "message": [], "choices": [], "trace": 4},
+        {"results": [], "artifacts": {}, "images": "no", "data": [3], "prompt": {}},
+        {"amazon-bedrock-trace": {"guardrail": [[[[[[[[{"invocationMetrics": {}}]]]]]]]]}},
+        {"amazon-bedrock-trace": {"guardrail": {"a": {"b": {"c": {"d": {"e": {"f": {}}}}}}}}},
+        {"amazon-bedrock-invocationMetrics": 3, "service_tier": "gold"},
+        {"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}},
+    ],
+)
+def test_a_body_of_an_unexpected_form_states_nothing(body):
+    facts = facts_of_model_json(body)
+    assert facts.tokens.is_silent
+    assert not facts.states_all
+
+
+def test_headers_state_tier_and_latency():
+    headers = (
+        ("X-Amzn-Bedrock-Service-Tier", "flex"),
+        ("X-Amzn-Bedrock-PerformanceConfig-Latency", "standard"),
+    )
+    facts = facts_of_headers(headers)
+    assert facts.service_tier is ServiceTier.FLEX
+    assert facts.latency_optimized is False
+    assert facts_of_headers(()).latency_optimized is None
+    assert facts_of_headers((("x-amzn-bedrock-service-tier", "gold"),)).service_tier is None
+
+
+def test_a_chat_body_states_the_tier_it_was_served_in():
+    assert facts_of_model_json({**CHAT, "service_tier": "priority"}).service_tier is (
+        ServiceTier.PRIORITY
+    )

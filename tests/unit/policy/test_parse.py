@@ -1,0 +1,113 @@
+"""Policy files together: one edition, or every problem with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.documents.marked_yaml import DocumentError
+from gateway.policy.parse import parse_policies
+
+ACME = """\
+version: 1
+org: acme
+timezone: Europe/Berlin
+budgets:
+  - {name: month, scope: org, period: month, limit_usd: 5000, mode: hard}
+  - {name: per user day, scope: user, period: day, limit_usd: 25}
+limits:
+  - {scope: user, requests_per_minute: 60, tokens_per_minute: 200_000, tokens_per_request: 16_000}
+models: {allow: ["anthropic.claude-*", "amazon.nova-*"], deny: ["*opus*"]}
+operations: {allow: [converse, converse_stream, invoke_model, invoke_model_with_response_stream]}
+"""
+EVERYONE = """\
+version: 1
+org: "*"
+budgets:
+  - {name: everything, scope: platform, period: month, limit_usd: 100_000}
+"""
+
+
+def problems_of(files) -> list[str]:
+    with pytest.raises(DocumentError) as caught:
+        parse_policies(files)
+    return str(caught.value).splitlines()
+
+
+def test_files_of_orgs_and_of_everyone_make_one_set():
+    policies = parse_policies({"acme.yaml": ACME, "platform.yaml": EVERYONE})
+    assert set(policies.orgs) == {"acme"}
+    assert policies.everyone is not None
+    assert policies.everyone.budgets[0].name == "everything"
+
+
+def test_no_files_are_a_set_that_speaks_for_nobody():
+    policies = parse_policies({})
+    assert (policies.everyone, dict(policies.orgs)) == (None, {})
+
+
+def test_the_version_is_of_the_content_not_of_the_folder():
+    here = parse_policies({"here/acme.yaml": ACME, "here/p.yaml": EVERYONE}).version
+    there = parse_policies({"there/acme.yaml": ACME, "there/p.yaml": EVERYONE}).version
+    changed = parse_policies({"here/acme.yaml": ACME + "#", "here/p.yaml": EVERYONE}).version
+    assert here == there != changed
+    assert len(here) == 12
+
+
+def test_problems_of_all_files_are_told_at_once():
+    assert problems_of(
+        {"a.yaml": ACME.replace("Europe/Berlin", "Mars/One"), "b.yaml": "version: 1\n"}
+    ) == [
+        "a.yaml:3:11: timezone: expected a time zone such as Europe/Berlin, got 'Mars/One'",
+        "b.yaml:1:1: the key 'org' is missing",
+    ]
+
+
+def test_a_limit_far_above_the_ledgers_range_names_line_and_column():
+    assert problems_of({"a.yaml": ACME.replace("5000", "1e99")}) == [
+        "a.yaml:5:57: limit_usd: expected an amount in USD such as 5000 or 0.25, got '1e99'"
+    ]
+    assert problems_of({"a.yaml": ACME.replace("5000", "10_000_000")}) == [
+        "a.yaml:5:57: limit_usd: expected an amount from 0 to 9007199.254740991 USD, got 10000000"
+    ]
+
+
+def test_an_org_has_one_file():
+    assert problems_of({"a.yaml": ACME, "b.yaml": ACME}) == [
+        "b.yaml:2:6: org 'acme' has a file already: a.yaml"
+    ]
+
+
+def test_an_org_does_not_set_limits_for_the_platform():
+    text = ACME.replace("scope: org", "scope: platform")
+    assert problems_of({"a.yaml": text}) == [
+        "a.yaml:5:26: the scope 'platform' is set in the file of org '*' only"
+    ]
+
+
+def test_names_of_one_file_are_unique():
+    text = ACME.replace("per user day", "month")
+    assert problems_of({"a.yaml": text}) == [
+        "a.yaml:6:12: the budget name 'month' is used already: a.yaml line 5"
+    ]
+    twice = ACME.replace("models:", "  - {scope: user, requests_per_hour: 1}\nmodels:")
+    assert problems_of({"a.yaml": twice}) == [
+        "a.yaml:9:5: the limit name 'user' is used already: a.yaml line 8"
+    ]
+
+
+def test_names_of_an_org_and_of_everyone_differ_since_both_bind():
+    text = EVERYONE.replace("everything", "month")
+    assert problems_of({"acme.yaml": ACME, "platform.yaml": text}) == [
+        "acme.yaml:5:12: the budget name 'month' is used already: platform.yaml line 4 "
+        "(both bind; give it a name of its own)"
+    ]
+
+
+@pytest.mark.parametrize("cut", range(0, len(ACME), 7))
+def test_a_truncated_file_is_a_smaller_policy_or_a_problem_but_never_a_crash(cut):
+    try:
+        policies = parse_policies({"a.yaml": ACME[:cut]})
+    except DocumentError as exc:
+        assert exc.problems
+    else:
+        assert set(policies.orgs) == {"acme"} or cut < ACME.index("timezone")
