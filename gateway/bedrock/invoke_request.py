@@ -107,6 +107,7 @@ _READERS: Final[Mapping[Family, Callable[[dict[str, Any], Tally], frozenset[str]
             Family.OPENAI: read_chat,
             Family.DEEPSEEK: read_chat,
             Family.QWEN: read_chat,
+            Family.CHAT: read_chat,
             Family.MISTRAL: read_chat,
             Family.MISTRAL_CHAT: read_chat,
             Family.AI21_JAMBA: read_chat,

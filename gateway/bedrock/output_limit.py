@@ -32,6 +32,7 @@ LIMIT_PATHS: Final[Mapping[Family, tuple[Path, ...]]] = MappingProxyType(
         Family.OPENAI: (("max_completion_tokens",), ("max_tokens",), ("max_output_tokens",)),
         Family.DEEPSEEK: _CHAT,
         Family.QWEN: _CHAT,
+        Family.CHAT: _CHAT,
         Family.WRITER: _CHAT,
         Family.TWELVELABS: (("maxOutputTokens",),),
     }

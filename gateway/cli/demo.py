@@ -25,6 +25,7 @@ from gateway.settings import Settings, load_settings
 
 _PREFIX = "demo_"
 _UNATTENDED_S = 900.0
+_PIPE_WIDTH = 160
 
 
 def demo(
@@ -41,7 +42,7 @@ def demo(
 
 
 async def _demo(*, serve_on: bool) -> None:
-    console = Console(soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print("Starting Valkey, a DynamoDB API, a simulated Bedrock and the gateway …")
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))

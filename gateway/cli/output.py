@@ -36,11 +36,15 @@ _WRONG_USAGE = 2
 _Answer = TypeVar("_Answer")
 
 
+def gateway_environment() -> dict[str, str]:
+    """The environment as a gateway sees it: without what is meant for its clients."""
+    return {name: text for name, text in os.environ.items() if name not in CLIENT_VARIABLES}
+
+
 def settings_or_exit(config: Path | None) -> Settings:
     """The effective settings, or an end with status 2 and everything that is wrong with them."""
-    environment = {name: text for name, text in os.environ.items() if name not in CLIENT_VARIABLES}
     try:
-        return load_settings(environment, config)
+        return load_settings(gateway_environment(), config)
     except DocumentError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(_WRONG_USAGE) from None

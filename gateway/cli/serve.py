@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from gateway.cli.output import gateway_environment, settings_or_exit
 from gateway.compose.host import NotReadyError, RunningHost, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.roles import run_control, run_proxy
@@ -57,7 +57,7 @@ def serve(
         raise typer.BadParameter("--embedded and --sandbox go with serving everything")
     if embedded and use_sandbox:
         raise typer.BadParameter("choose one of --embedded and --sandbox")
-    settings = checked_settings(os.environ, config)
+    settings = settings_or_exit(config)
     if not use_sandbox:
         _require_production_settings(settings, embedded=embedded)
     match role:
@@ -73,15 +73,6 @@ def serve(
             run_until_done(_serve_sandbox(settings))
         case Role.ALL:
             run_until_done(_serve_all(settings, embedded=embedded, config=config))
-
-
-def checked_settings(environment: Mapping[str, str], config: Path | None) -> Settings:
-    """The settings, or an end with status 2 and everything that is wrong with them."""
-    try:
-        return load_settings(environment, config)
-    except DocumentError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _require_production_settings(settings: Settings, *, embedded: bool) -> None:
@@ -113,7 +104,7 @@ def run_until_done(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _serve_all(settings: Settings, *, embedded: bool, config: Path | None) -> None:
-    environment = dict(os.environ)
+    environment = gateway_environment()
     async with AsyncExitStack() as stack:
         if embedded:
             environment |= await stack.enter_async_context(embedded_valkey(settings))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -89,26 +89,34 @@ def _path_in(value: Any, loc: tuple[str | int, ...]) -> Path:
 
 def _keys_at(grammar: type[BaseModel], path: Path) -> tuple[str, ...]:
     """The keys that the grammar knows at a place of the document."""
-    models: list[type[BaseModel]] = [grammar]
+    places: list[Any] = [grammar]
     for step in path:
-        if isinstance(step, int):
-            continue
-        annotations = [
-            field.annotation
-            for model in models
-            for name, field in model.model_fields.items()
-            if step in (name, field.alias)
-        ]
-        models = [model for annotation in annotations for model in _models_in(annotation)]
+        places = [inner for place in places for inner in _inside(place, step)]
+    models = [model for place in places for model in _models_in(place)]
     return tuple(
         field.alias or name for model in models for name, field in model.model_fields.items()
     )
 
 
+def _inside(annotation: Any, step: str | int) -> list[Any]:
+    """The types that may stand one step below a type."""
+    if _is_model(annotation):
+        fields = annotation.model_fields.items()
+        return [field.annotation for name, field in fields if step in (name, field.alias)]
+    parts = get_args(annotation)
+    if get_origin(annotation) in {dict, list, tuple, Mapping, Sequence}:
+        return list(parts)
+    return [inner for part in parts for inner in _inside(part, step)]
+
+
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if _is_model(annotation):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _shown(value: Any) -> str:

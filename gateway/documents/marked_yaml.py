@@ -99,16 +99,30 @@ def read_marked_yaml(text: str, file: str) -> MarkedDocument:
     `yes`/`on` for a boolean, octal and base-60 numbers, keys that are not text.
     """
     try:
+        _check_depth(text, file)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as exc:
         raise DocumentError((_syntax_problem(exc, file),)) from exc
-    except yaml.YAMLError as exc:  # an unprintable character has no mark
+    except (yaml.YAMLError, UnicodeEncodeError) as exc:  # an unprintable character has no mark
         raise DocumentError.at_top(file, f"not YAML: {exc}") from exc
     walk = _Walk(file)
     value = None if node is None else walk.value(node, ())
     if walk.problems:
         raise DocumentError(walk.problems)
     return MarkedDocument(file=file, value=value, marks=walk.marks, key_marks=walk.key_marks)
+
+
+def _check_depth(text: str, file: str) -> None:
+    """Deep nesting is refused before `compose` sees it: libyaml's binding recurses in C."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            what = f"nested deeper than {_MAX_DEPTH} levels"
+            raise DocumentError((Problem(file, _mark(event), what),))
 
 
 def _syntax_problem(exc: yaml.MarkedYAMLError, file: str) -> Problem:
@@ -133,8 +147,6 @@ class _Walk:
         if id(node) in self._seen:
             return self._problem(node, "aliases are not supported: write the value out")
         self._seen.add(id(node))
-        if len(path) > _MAX_DEPTH:
-            return self._problem(node, f"nested deeper than {_MAX_DEPTH} levels")
         match node:
             case yaml.MappingNode() if node.tag == _TAG + "map":
                 return self._mapping(node, path)
@@ -190,5 +202,6 @@ class _Walk:
         self.problems.append(Problem(self._file, _mark(node), what))
 
 
-def _mark(node: yaml.Node) -> Mark:
+def _mark(node: yaml.Node | yaml.Event) -> Mark:
+    assert node.start_mark is not None, "the C parser marks everything"
     return Mark(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -35,6 +35,7 @@ class Family(StrEnum):
     OPENAI = "openai"
     DEEPSEEK = "deepseek"
     QWEN = "qwen"
+    CHAT = "chat"
     STABILITY = "stability"
     TWELVELABS = "twelvelabs"
     WRITER = "writer"

@@ -166,7 +166,7 @@ def _number(value: float) -> str:
     number = Decimal(repr(value))
     if not number.is_finite():
         raise UnreadableDocumentError("a number must be finite")
-    if len(number.normalize().as_tuple().digits) > _MAX_NUMBER_DIGITS:
+    if len("".join(map(str, number.as_tuple().digits)).strip("0")) > _MAX_NUMBER_DIGITS:
         raise UnreadableDocumentError(f"a number has at most {_MAX_NUMBER_DIGITS} digits")
     return str(number)
 

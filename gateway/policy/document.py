@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.documents.checked import nearest
 from gateway.domain.call import Operation
-from gateway.domain.money import MAX_NANO_USD, NanoUsd, format_usd, to_nano_usd
+from gateway.domain.money import MAX_NANO_USD, NanoUsd, format_usd, to_nano_usd, to_usd
 from gateway.domain.period import Period
 from gateway.domain.scope import is_scope_name
 
@@ -24,7 +24,6 @@ _PATTERN = re.compile(r"[A-Za-z0-9:/._*?+-]{1,256}")
 _GEO_PREFIX = re.compile(r"(us|eu|apac|jp|au|ca|sa|in|global|us-gov)\.")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MAX_RATE = 10**12
-_NANO_DECIMALS = 9
 
 
 class BudgetMode(StrEnum):
@@ -64,18 +63,25 @@ def operation_name(operation: Operation) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation.value).lower()
 
 
+def _version(value: Any) -> int:
+    if type(value) is not int or value != 1:
+        raise ValueError(f"expected 1, the only form that this gateway reads, got {value!r}")
+    return value
+
+
 def _amount(value: Any) -> NanoUsd:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         # pydantic gives a place in the file to ValueError only.
         raise ValueError(f"expected an amount in USD such as 5000 or 0.25, got {value!r}")  # noqa: TRY004 - see above
     amount = Decimal(value)
-    if amount != round(amount, _NANO_DECIMALS):
-        raise ValueError(f"expected at most nine decimals (nano-USD), got {amount}")
     try:
-        return to_nano_usd(amount)
+        nano = to_nano_usd(amount)
     except ValueError as exc:
         largest = format_usd(MAX_NANO_USD)
         raise ValueError(f"expected an amount from 0 to {largest} USD, got {amount}") from exc
+    if to_usd(nano) != amount:
+        raise ValueError(f"expected at most nine decimals (nano-USD), got {amount}")
+    return nano
 
 
 def _count(value: Any) -> int:
@@ -133,6 +139,7 @@ def _operation(value: Any) -> Operation:
     return known[value]
 
 
+Version = Annotated[int, BeforeValidator(_version)]
 Amount = Annotated[NanoUsd, BeforeValidator(_amount)]
 Count = Annotated[int, BeforeValidator(_count)]
 LimitName = Annotated[str, AfterValidator(_limit_name)]
@@ -202,7 +209,7 @@ class OperationRules(_Part):
 class PolicyDocument(_Part):
     """One policy file: the rules of one org, or of everyone (`org: "*"`)."""
 
-    version: Literal[1]
+    version: Version
     org: OrgName
     timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
     budgets: tuple[BudgetRule, ...] = ()

@@ -29,7 +29,9 @@ from gateway.pricing.yaml_reader import Place, read_yaml
 FALLBACK_TIERS: Final = (ServiceTier.PRIORITY.value, ServiceTier.FLEX.value, OPTIMIZED)
 _RATES: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 _UNITS: Final[Mapping[str, Unit]] = MappingProxyType({unit.value: unit for unit in Unit})
-_ROW_KEYS: Final = (*_RATES, "tier", "scope", "regions", "from", "above", "units", "source")
+_ROW_KEYS: Final = (
+    *_RATES, "tier", "scope", "regions", "from", "above", "units", "per_call", "source", "seen",
+)  # fmt: skip
 _PRICE_KEYS: Final = ("version", "generated", "sources", "fallbacks", "ceiling", "units", "models")
 _NOTHING: Final = Decimal(0)
 
@@ -144,7 +146,7 @@ class _RowReader:
         }
 
     def band(self, fields: Mapping[str, Place], above: int, place: Place) -> ContextBand:
-        """One context band. Input 0 is allowed only where there is nothing but units to pay."""
+        """One context band, with what the row does not state filled in by the fallbacks."""
         if "input" not in fields:
             raise place.error("a price for 'input'")
         read = {key: value.decimal() for key, value in fields.items() if key in _RATES}
@@ -186,26 +188,35 @@ class _RowReader:
                 id=row_id,
                 bands=self._bands(fields, place),
                 unit_prices=_units(fields["units"]) if "units" in fields else (),
+                per_call_usd=fields["per_call"].decimal() if "per_call" in fields else _NOTHING,
             ),
             source=source,
+            seen=fields["seen"].day() if "seen" in fields else None,
             line=place.node.start_mark.line + 1,
             is_override=is_override,
         )
 
     def _bands(self, fields: Mapping[str, Place], place: Place) -> tuple[ContextBand, ...]:
         if "input" not in fields:
-            if "units" not in fields or any(key in fields for key in _RATES):
-                raise place.error("a price for 'input', or 'units' alone")
-            nothing = dict.fromkeys(_RATES, _NOTHING)
-            return (ContextBand(above_input_tokens=0, rates=TokenRates(**nothing)),)
+            return (_band_without_input(fields, place),)
         bands = [self.band(fields, 0, place)]
         if "above" in fields:
             for threshold, band in fields["above"].members():
-                above = Place(place.name, band.node)
                 if not threshold.isdecimal() or int(threshold) <= bands[-1].above_input_tokens:
-                    raise above.error("ascending thresholds in tokens as keys")
+                    raise band.error("ascending thresholds in tokens as keys")
                 bands.append(self.band(band.fields(_RATES), int(threshold), band))
         return tuple(bands)
+
+
+def _band_without_input(fields: Mapping[str, Place], place: Place) -> ContextBand:
+    """The only band of a model that bills pieces, not input tokens."""
+    stated = [key for key in _RATES if key in fields]
+    if "units" not in fields or stated not in ([], ["output"]):
+        raise place.error("a price for 'input', or 'units' with at most 'output'")
+    rates = dict.fromkeys(_RATES, _NOTHING)
+    if stated:
+        rates["output"] = fields["output"].decimal()
+    return ContextBand(above_input_tokens=0, rates=TokenRates(**rates))
 
 
 def _scope(place: Place) -> RegionScope:

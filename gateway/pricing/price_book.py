@@ -1,7 +1,7 @@
 """Which prices hold for this model, here and now? Effective-dated rows, and the stated ceiling.
 
-The most specific row wins: an operator's over a package's, one for the region over one for all,
-one for the region scope over one for any; of equals the newest that is already in force. Where a
+The most specific row wins: an operator's over a package's, one for the region scope over one for
+any, one for the region over one for all; of equals the newest that is already in force. Where a
 model has prices but none for the scope asked for, the dearest of its own holds.
 """
 
@@ -41,6 +41,7 @@ class PriceEntry:
     since: date | None
     row: PriceRow
     source: str
+    seen: date | None
     line: int
     is_override: bool = False
 
@@ -57,8 +58,8 @@ class PriceEntry:
         """What decides between rows that match; the largest wins."""
         return (
             self.is_override,
-            bool(self.regions),
             self.scope is not None,
+            bool(self.regions),
             self.since or date.min,
         )
 
@@ -118,36 +119,49 @@ class PriceBook:
         self, model: ModelId, scope: RegionScope, region: str, day: date
     ) -> PriceSheet | None:
         entries = self.entries.get(model, ())
-        chosen = {
-            tier: self._choose([e for e in entries if e.tier == tier], scope, region, day)
-            for tier in (DEFAULT, *(name for name, _ in self.fallbacks.tiers))
-        }
-        default = chosen[DEFAULT]
+        default = _choose([e for e in entries if e.tier == DEFAULT], scope, region, day)
         if default is None:
             return None
-        rows = [(DEFAULT, self._with_shared_units(default))]
+        rows = [(DEFAULT, self._with_shared_units(default.row))]
         for tier, factor in self.fallbacks.tiers:
-            own = chosen[tier]
-            row = scaled_row(default, factor, tier) if own is None else own
+            own = _choose([e for e in entries if e.tier == tier], scope, region, day)
+            if own is not None and _covers(own, default):
+                row = own.row
+            else:
+                row = scaled_row(default.row, factor, tier)
             rows.append((tier, self._with_shared_units(row)))
         rows.append((ServiceTier.RESERVED.value, rows[0][1]))  # what overflows is billed as default
         rows.append((CEILING, self.ceiling.row))
         return PriceSheet(rows=tuple(rows))
 
-    def _choose(
-        self, entries: Sequence[PriceEntry], scope: RegionScope, region: str, day: date
-    ) -> PriceRow | None:
-        matching = [entry for entry in entries if entry.matches(scope, region, day)]
-        if matching:
-            return max(matching, key=lambda entry: entry.precedence).row
-        in_force = [entry for entry in entries if entry.since is None or entry.since <= day]
-        dearest = max(in_force or entries, key=lambda entry: dearness(entry.row), default=None)
-        return dearest.row if dearest is not None else None
-
     def _with_shared_units(self, row: PriceRow) -> PriceRow:
         own = {unit for unit, _ in row.unit_prices}
         shared = tuple((unit, price) for unit, price in self.shared_units if unit not in own)
         return replace(row, unit_prices=row.unit_prices + shared) if shared else row
+
+
+def _choose(
+    entries: Sequence[PriceEntry], scope: RegionScope, region: str, day: date
+) -> PriceEntry | None:
+    matching = [entry for entry in entries if entry.matches(scope, region, day)]
+    if matching:
+        return max(matching, key=lambda entry: entry.precedence)
+    in_force = [entry for entry in entries if entry.since is None or entry.since <= day]
+    return max(in_force or entries, key=lambda entry: dearness(entry.row), default=None)
+
+
+def _covers(tier: PriceEntry, default: PriceEntry) -> bool:
+    """Whether a tier's row says as much as the default's: else it may be too cheap here.
+
+    A row for all regions does not know a region's premium, one without bands no long context, and
+    the package's row nothing of an operator's own prices.
+    """
+    return (
+        len(tier.row.bands) >= len(default.row.bands)
+        and bool(tier.regions) >= bool(default.regions)
+        and (tier.scope is not None) >= (default.scope is not None)
+        and tier.is_override >= default.is_override
+    )
 
 
 def scaled_row(row: PriceRow, factor: Decimal, tier: str) -> PriceRow:
@@ -168,7 +182,12 @@ def scaled_row(row: PriceRow, factor: Decimal, tier: str) -> PriceRow:
         for band in row.bands
     )
     units = tuple((unit, price * factor) for unit, price in row.unit_prices)
-    return PriceRow(id=f"{row.id}*{tier}", bands=bands, unit_prices=units)
+    return PriceRow(
+        id=f"{row.id}*{tier}",
+        bands=bands,
+        unit_prices=units,
+        per_call_usd=row.per_call_usd * factor,
+    )
 
 
 def dearness(row: PriceRow) -> tuple[Decimal, Decimal]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gateway.domain.clock import Clock
 from gateway.domain.observer import ComponentFailed, Observer
 
-LIFELINE_VARIABLE = "GATEWAY_LIFELINE_FD"
+LIFELINE_VARIABLE = "BEDROCK_GATEWAY_LIFELINE_FD"
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 10.0
@@ -35,6 +35,8 @@ class ChildSpec:
 
 class Supervisor:
     """Starts the children, starts them again when they die, and stops them in order.
+
+    A child that ends before it ever served ends them all: what it said on standard error is why.
 
     Units: `drain_timeout_s` seconds for the calls in flight after SIGTERM; then SIGKILL.
     """
@@ -72,6 +74,10 @@ class Supervisor:
             started_s = self._clock.monotonic_s()
             status = await self._run_once(child)
             if self._stopping.is_set():
+                return
+            if child.name in self._waiting_for:
+                # It has never served, so starting it again would not help either.
+                self._stopping.set()
                 return
             if self._clock.monotonic_s() - started_s > _STEADY_AFTER_S:
                 pause_s = _FIRST_PAUSE_S

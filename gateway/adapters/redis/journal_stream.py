@@ -21,6 +21,9 @@ DEAD_AFTER_MS = 30_000
 """A reader that left an entry unacknowledged for this long is taken for dead."""
 
 _FIELD = b"record"
+_BLOCK_SLACK_S = 0.25
+# A server ends a blocking read at its next tick, up to 100 ms late (`hz 10`); the rest is network.
+_POLL_S = 0.05
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
 
 
@@ -28,7 +31,8 @@ class RedisJournalStream:
     """Implements `journal.ports.JournalStream`: at least once, in any order after a crash.
 
     `consumer` names this reader; a process that restarts under the same name gets back what it left
-    unacknowledged at once, others after `DEAD_AFTER_MS`.
+    unacknowledged at once, others after `DEAD_AFTER_MS`. A client with a timeout above 0.25 s waits
+    on the server and is woken by a write; one with the ledger's short timeout looks every 50 ms.
     """
 
     def __init__(
@@ -125,19 +129,24 @@ class RedisJournalStream:
         return await self._entries(reply[1])
 
     async def _wait_for_new(self, limit: int, wait_ms: int) -> list[JournalEntry]:
-        """New entries; a long wait is cut into waits that the client's own timeout allows."""
+        """New entries. The server waits as long as the client's own timeout lets it, else we do."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_ms / 1000
+        longest_block_ms = self._longest_block_ms()
         while True:
-            left_ms = max(0, round((deadline - loop.time()) * 1000))
-            block_ms = min(left_ms, self._longest_block_ms())
+            left_s = max(0.0, deadline - loop.time())
+            block_ms = min(round(left_s * 1000), longest_block_ms)
             entries = await self._read(">", limit, block_ms or None)
             if entries or loop.time() >= deadline:
                 return entries
+            if not longest_block_ms:
+                await asyncio.sleep(min(left_s, _POLL_S))
 
     def _longest_block_ms(self) -> int:
         timeout_s = self._client.connection_pool.connection_kwargs.get("socket_timeout")
-        return 1000 if timeout_s is None else max(1, int(timeout_s * 500))
+        if timeout_s is None:
+            return 1000
+        return max(0, int((timeout_s - _BLOCK_SLACK_S) * 1000))
 
     async def _read(self, after: str, limit: int, block_ms: int | None) -> list[JournalEntry]:
         reply: Any = await self._client.xreadgroup(

@@ -89,7 +89,7 @@ def test_a_value_from_elsewhere_is_named_by_its_origin():
         value={"count": "many"},
         origins={"count": "environment variable COUNT"},
     )
-    with pytest.raises(DocumentError, match="^environment variable COUNT: count: "):
+    with pytest.raises(DocumentError, match=r"^environment variable COUNT: count: "):
         check_document(document, Grammar)
 
 

@@ -63,7 +63,7 @@ def test_every_value_and_key_knows_where_it_stands():
         ("a: &x 1\nb: *x", "f.yaml:1:4: aliases are not supported: write the value out"),
         ("a: !!python/name:os.system x", "f.yaml:1:4: the tag"),
         ("a: !!set {b}", "f.yaml:1:4: the tag"),
-        ("a: [1\nb: 2", "f.yaml:2:1: not YAML"),
+        ("a: [1\nb: 2", "f.yaml:2:2: not YAML"),
         ("a: 1\n---\nb: 2", "f.yaml:2:1: not YAML"),
         ("a: \x00", "f.yaml:1:1: not YAML"),
         ("a: \ud800", "f.yaml:1:1: not YAML"),
@@ -88,7 +88,8 @@ def test_a_document_without_content_is_nothing():
 
 def test_deep_nesting_is_a_problem_and_no_crash():
     assert "nested deeper than 32 levels" in problem_of("[" * 40 + "]" * 40)
-    assert "f.yaml" in problem_of("[" * 100_000)
+    assert "f.yaml:1:33: nested deeper" in problem_of("[" * 100_000)
+    assert "nested deeper" in problem_of("\n".join(" " * at + "a:" for at in range(2_000)))
 
 
 def test_something_that_does_not_stand_in_a_file_has_no_line():
@@ -101,5 +102,7 @@ def test_something_that_does_not_stand_in_a_file_has_no_line():
 def test_any_text_is_a_value_or_problems_with_places(text):
     try:
         read_marked_yaml(text, "f.yaml")
+        problems = []
     except DocumentError as exc:
-        assert all(problem.mark is not None and problem.mark.line >= 1 for problem in exc.problems)
+        problems = exc.problems
+    assert all(problem.mark is not None and problem.mark.line >= 1 for problem in problems)

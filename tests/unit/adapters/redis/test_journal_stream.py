@@ -29,6 +29,11 @@ async def write(client, *numbers):
     return [await client.xadd("{s0}:usage", {"record": f'{{"n":{n}}}'}) for n in numbers]
 
 
+def client_url(client):
+    kwargs = client.connection_pool.connection_kwargs
+    return f"redis://{kwargs['host']}:{kwargs['port']}"
+
+
 def documents(entries):
     return [entry.document for entry in entries]
 
@@ -110,16 +115,27 @@ async def test_the_entries_of_a_living_reader_are_left_alone(client, stream):
 async def test_a_reader_that_waits_gets_an_entry_when_it_is_written(client, stream):
     await stream.start()
     waiting = asyncio.create_task(stream.claim(1, 60_000))
-    while not (await client.info("clients"))["blocked_clients"]:
+    while not (await client.info("clients"))["blocked_clients"]:  # noqa: ASYNC110 - no event
         await asyncio.sleep(0)
     await write(client, 1)
     assert documents(await waiting) == [b'{"n":1}']
 
 
-async def test_a_long_wait_does_not_run_into_the_clients_timeout(valkey_url):
-    client = connect(valkey_url, timeout_s=0.05)
+@pytest.mark.parametrize("timeout_s", [0.05, 0.3])
+async def test_a_wait_does_not_run_into_the_clients_own_timeout(valkey_url, timeout_s):
+    client = connect(valkey_url, timeout_s=timeout_s)
     assert await RedisJournalStream(client, "one").claim(1, 150) == []
     await client.aclose()
+
+
+async def test_a_client_too_hasty_to_wait_on_the_server_still_gets_what_is_written(client, stream):
+    hasty = connect(client_url(client), timeout_s=0.15)
+    await stream.start()
+    waiting = asyncio.create_task(RedisJournalStream(hasty, "two").claim(1, 60_000))
+    await asyncio.sleep(0)
+    await write(client, 1)
+    assert documents(await waiting) == [b'{"n":1}']
+    await hasty.aclose()
 
 
 async def test_an_entry_that_somebody_deleted_is_passed_over(client, stream):

@@ -1,0 +1,99 @@
+"""`config show` and `config check`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.config import app
+from gateway.settings import SECRETS, Settings
+
+KEY = "k3yS0fRandomCharactersAreLongEnough="
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments, **environ):
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return CliRunner().invoke(app, list(arguments))
+
+    return invoke
+
+
+@pytest.fixture
+def files_in_place(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "config").mkdir()
+    for name in ("prices.yaml", "models.yaml"):
+        (tmp_path / "config" / name).write_text("")
+
+
+def test_show_names_every_setting_with_its_value_and_its_source(run):
+    result = run("show", "--json", GATEWAY_WORKERS="3", GATEWAY_HOSTS="a,b")
+    rows = {row["setting"]: row for row in json.loads(result.stdout)}
+    assert set(rows) == set(Settings.model_fields)
+    assert rows["workers"]["value"] == 3
+    assert rows["workers"]["source"] == "environment variable GATEWAY_WORKERS"
+    assert rows["hosts"]["value"] == ["a", "b"]
+    assert rows["listen"] == {
+        "setting": "listen",
+        "value": "127.0.0.1:8080",
+        "source": "default",
+        "variable": "GATEWAY_LISTEN",
+    }
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_show_hides_secrets(run, form):
+    result = run(
+        "show",
+        *form,
+        GATEWAY_MASTER_KEY=KEY,
+        GATEWAY_REDIS_URL="redis://:hunter2@h:1",
+        GATEWAY_UPSTREAM_BEARER_TOKEN="hunter2",
+    )
+    assert result.exit_code == 0
+    assert "hunter2" not in result.output
+    assert KEY not in result.output
+    assert result.output.count("(hidden)") == len(SECRETS)
+
+
+def test_show_is_a_table_for_people(run):
+    result = run("show")
+    assert "127.0.0.1:8080" in result.output
+    assert "unset" in result.output
+
+
+def test_check_says_that_all_is_in_order(run, files_in_place):
+    assert run("check").output == "The settings are in order.\n"
+    assert json.loads(run("check", "--json").output) == {"ok": True, "problems": []}
+
+
+def test_check_names_files_that_are_not_there(run):
+    result = run("check", GATEWAY_JWT_KEY_FILE="k.pem", GATEWAY_JWT_ISSUER="i",
+                 GATEWAY_JWT_AUDIENCE="a")  # fmt: skip
+    assert result.exit_code == 1
+    assert "prices: no file config/prices.yaml (default)" in result.output
+    assert "jwt_key_file: no file k.pem (environment variable GATEWAY_JWT_KEY_FILE)" in (
+        result.output
+    )
+    assert "policies: no folder policies (default)" in result.output
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_settings_that_are_wrong_are_exit_1_with_the_place(run, tmp_path, command):
+    (tmp_path / "own.yaml").write_text("wrokers: 1\n")
+    result = run(command, "--config", "own.yaml")
+    assert result.exit_code == 1
+    assert "own.yaml:1:1: unknown key 'wrokers': did you mean 'workers'?" in result.output
+    as_json = json.loads(run(command, "--config", "own.yaml", "--json").output)
+    assert as_json["ok"] is False
+
+
+def test_wrong_usage_is_exit_2(run):
+    assert run("show", "--nonsense").exit_code == 2

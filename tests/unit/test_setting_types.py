@@ -1,0 +1,114 @@
+"""The values of settings: parsed once, refused with what was expected."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.setting_types import (
+    Account,
+    Address,
+    Algorithm,
+    HostName,
+    HttpUrl,
+    MasterKey,
+    Network,
+    RedisUrl,
+    Region,
+    is_loopback_url,
+    split_list,
+)
+
+
+def accepts(kind, value) -> bool:
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+@given(st.sampled_from(["127.0.0.1", "localhost", "::1", "gateway.example"]), st.integers(0, 65535))
+def test_an_address_survives_its_text(host, port):
+    address = Address(host, port)
+    assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8080", ":8080", "host:", "host:x", "host:65536", "host:-1", "[::g]:1", "h:١"]
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ValueError, match=r"expected|appear"):
+        Address.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_loopback"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://[::1]:1", True),
+        ("http://localhost", True),
+        ("http://localhost.example", False),
+        ("https://10.0.0.1", False),
+        ("http://127.0.0.1.example", False),
+    ],
+)
+def test_loopback_is_recognised_by_address_not_by_look(url, is_loopback):
+    assert is_loopback_url(url) is is_loopback
+
+
+def test_upstream_urls_are_plain_http_urls():
+    for url in (
+        "http://127.0.0.1:9",
+        "https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com",
+    ):
+        assert TypeAdapter(HttpUrl).validate_python(url + "/") == url
+    for url in ("ftp://x", "x", "http://", "http://a b:c", "http://h:99999", "http://h/?a=1",
+                "http://user:secret@h", "http://h/#f", "http://[::1"):  # fmt: skip
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(HttpUrl).validate_python(url)
+        assert "secret" not in str(caught.value.errors()[0]["msg"])
+
+
+def test_ledger_urls_have_one_of_the_known_schemes():
+    for url in ("redis://h:1/0", "rediss://:pw@h", "unix:///run/r.sock", "redis+cluster://a,b:1",
+                "redis+sentinel://a/m"):  # fmt: skip
+        assert accepts(RedisUrl, url)
+    for url in ("http://h", "redis", "redis:", "", "memcached://h"):
+        assert not accepts(RedisUrl, url)
+
+
+def test_a_master_key_is_long_and_not_a_pattern():
+    assert accepts(MasterKey, "k3yS0fRandomCharactersAreLongEnough=")
+    for weak in ("", "changeme", "x" * 64, "abababababababababababababababababab"):
+        assert not accepts(MasterKey, weak)
+
+
+def test_networks_regions_hosts_and_accounts_are_checked():
+    assert TypeAdapter(Network).validate_python("10.0.0.0/8") == ip_network("10.0.0.0/8")
+    assert not accepts(Network, "10.0.0.1/8")
+    for region in ("us-east-1", "eu-central-1", "us-gov-west-1", "ap-southeast-3"):
+        assert accepts(Region, region)
+    for region in ("", "useast1", "US-EAST-1", "us-east-1.evil.example", "../x"):
+        assert not accepts(Region, region)
+    for host in ("gateway.example:8080", "localhost", "10.0.0.1"):
+        assert accepts(HostName, host)
+    for host in ("", "a b", "a/b", "a#b", "a@b", "-a", "x" * 300):
+        assert not accepts(HostName, host)
+    assert accepts(Account, "123456789012")
+    assert not accepts(Account, 123456789012)
+
+
+def test_no_symmetric_signature_is_an_algorithm():
+    assert accepts(Algorithm, "ES256")
+    assert not accepts(Algorithm, "HS256")
+    assert not accepts(Algorithm, "none")
+
+
+def test_a_list_may_be_written_with_commas():
+    assert split_list("a, b,,c ") == ("a", "b", "c")
+    assert split_list(["a"]) == ["a"]
