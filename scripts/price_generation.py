@@ -129,12 +129,17 @@ def flow(value: Any, key: str = "") -> str:
     if isinstance(value, Mapping):
         is_row = set(value) <= set(ROW_KEYS)
         names = [name for name in ROW_KEYS if name in value] if is_row else list(value)
-        return "{" + ", ".join(f"{name}: {flow(value[name], str(name))}" for name in names) + "}"
+        pairs = (f"{_key(name)}: {flow(value[name], str(name))}" for name in names)
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(item, "text") for item in value) + "]"
     if key in {"tier", "scope", "from", "source", "seen", "max_output_tokens", "context_window"}:
         return str(value)
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _key(name: Any) -> str:
+    return f'"{name}"' if str(name).isdecimal() else str(name)
 
 
 def prices_text(supplement: Mapping[str, Any]) -> str:

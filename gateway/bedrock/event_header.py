@@ -76,9 +76,10 @@ def parse_headers(block: bytes) -> Headers:
     at = 0
     try:
         while at < len(block):
-            name, at = _text(block, at + 1, block[at])
-            code = block[at]
-            value, at = _value(block, at + 1, code)
+            code_at = at + 1 + block[at]
+            code = block[code_at]
+            name = block[at + 1 : code_at].decode("utf-8")
+            value, at = _value(block, code_at + 1, code)
             headers.append((name, value))
     except (IndexError, struct.error):
         raise CorruptHeaders("headers are cut off") from None
@@ -88,33 +89,25 @@ def parse_headers(block: bytes) -> Headers:
 
 
 def _value(block: bytes, at: int, code: int) -> tuple[HeaderValue, int]:
+    if code in (_STRING, _BYTES):  # nearly all are strings
+        start = at + 2
+        end = start + (block[at] << 8 | block[at + 1])
+        raw = _slice(block, start, end)
+        return (raw.decode("utf-8") if code == _STRING else raw), end
     if code in (_TRUE, _FALSE):
         return code == _TRUE, at
     if code in _FIXED_INTEGERS:
         shape, kind = _FIXED_INTEGERS[code]
         return kind(shape.unpack_from(block, at)[0]), at + shape.size
-    if code == _BYTES:
-        size = _size(block, at)
-        return _slice(block, at + 2, size), at + 2 + size
-    if code == _STRING:
-        return _text(block, at + 2, _size(block, at))
     if code == _UUID:
-        return UUID(bytes=_slice(block, at, 16)), at + 16
+        return UUID(bytes=_slice(block, at, at + 16)), at + 16
     raise CorruptHeaders(f"unknown header type {code}")
 
 
-def _size(block: bytes, at: int) -> int:
-    return int.from_bytes(_slice(block, at, 2), "big")
-
-
-def _text(block: bytes, at: int, size: int) -> tuple[str, int]:
-    return _slice(block, at, size).decode("utf-8"), at + size
-
-
-def _slice(block: bytes, at: int, size: int) -> bytes:
-    if at + size > len(block):
+def _slice(block: bytes, start: int, end: int) -> bytes:
+    if end > len(block):
         raise IndexError
-    return block[at : at + size]
+    return block[start:end]
 
 
 def _encode_header(name: str, value: HeaderValue) -> bytes:
@@ -128,6 +121,8 @@ def _encode_value(value: HeaderValue) -> bytes:
     if isinstance(value, bool):
         return bytes((_TRUE if value else _FALSE,))
     if isinstance(value, int):
+        if type(value) not in _TYPE_OF_INTEGER:
+            raise ValueError(f"an integer header states its width, got {type(value).__name__}")
         code, shape = _TYPE_OF_INTEGER[type(value)]
         try:
             return bytes((code,)) + shape.pack(value)

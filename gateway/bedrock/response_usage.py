@@ -12,7 +12,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.bedrock.answer_facts import AnswerFacts, AnswerKind, Units
-from gateway.bedrock.token_statement import SILENT, TokenStatement, count_of, statement_of
+from gateway.bedrock.token_statement import (
+    SILENT,
+    TokenStatement,
+    count_of,
+    statement_of,
+    statement_of_headers,
+)
 from gateway.domain.tokens import ServiceTier, Unit
 
 INVOCATION_METRICS: Final = "amazon-bedrock-invocationMetrics"
@@ -55,7 +61,7 @@ _NOT_TOKENS: Final = frozenset(
 
 
 def facts_of_headers(headers: Sequence[tuple[str, str]]) -> AnswerFacts:
-    """What the headers state about tier and latency (the token headers are a statement apart)."""
+    """What the headers state: tokens (InvokeModel only), tier, latency."""
     tier = latency = None
     for name, value in headers:
         lower = name.lower()
@@ -63,7 +69,11 @@ def facts_of_headers(headers: Sequence[tuple[str, str]]) -> AnswerFacts:
             tier = value.strip()
         elif lower == _LATENCY_HEADER:
             latency = value.strip()
-    return AnswerFacts(service_tier=_tier(tier), latency_optimized=_is_optimized(latency))
+    return AnswerFacts(
+        tokens=statement_of_headers(headers),
+        service_tier=_tier(tier),
+        latency_optimized=_is_optimized(latency),
+    )
 
 
 def facts_of_converse(document: Mapping[str, Any], *, is_inclusive: bool = False) -> AnswerFacts:
@@ -117,8 +127,10 @@ def _model_tokens(document: Mapping[str, Any]) -> TokenStatement:
     usage = document.get("usage")
     if isinstance(usage, dict):
         tokens = tokens.merged(statement_of(usage))
-    for place in document.keys() & _USAGE_INSIDE:
-        tokens = tokens.merged(_tokens_inside(_object(document[place])))
+    for name in document.keys() & _USAGE_INSIDE:
+        place = _object(document[name])
+        # Cohere's last event keeps its `meta` one level deeper than its body does.
+        tokens = tokens.merged(_tokens_in(place)).merged(_tokens_in(_object(place.get("meta"))))
     results = document.get("results")
     if isinstance(results, list):  # Titan text: one count for each result
         counts = [count_of(_object(result).get("tokenCount")) for result in results]
@@ -127,13 +139,12 @@ def _model_tokens(document: Mapping[str, Any]) -> TokenStatement:
     return _token_lists(document) if tokens.is_silent else tokens
 
 
-def _tokens_inside(place: Mapping[str, Any]) -> TokenStatement:
+def _tokens_in(place: Mapping[str, Any]) -> TokenStatement:
     tokens = SILENT
     for usage in (place.get("usage"), place.get("billed_units"), place.get(INVOCATION_METRICS)):
         if isinstance(usage, dict):
             tokens = tokens.merged(statement_of(usage))
-    meta = place.get("meta")  # Cohere's last event keeps it one level deeper than its body
-    return tokens.merged(_tokens_inside(meta)) if isinstance(meta, dict) else tokens
+    return tokens
 
 
 def _token_lists(document: Mapping[str, Any]) -> TokenStatement:

@@ -155,6 +155,8 @@ def statement_of_headers(headers: Sequence[tuple[str, str]]) -> TokenStatement:
         bucket = _HEADERS.get(name.lower())
         if bucket is not None:
             stated[bucket] = _larger(stated.get(bucket), _count_of_text(value))
+    if not stated:
+        return SILENT
     return TokenStatement(
         input=stated.get("input"),
         output=stated.get("output"),

@@ -9,7 +9,6 @@ from typing import Final
 
 from gateway.bedrock.answer_facts import AnswerFacts, AnswerKind, Units
 from gateway.bedrock.response_usage import facts_of_headers
-from gateway.bedrock.token_statement import statement_of_headers
 from gateway.domain.call import CacheTtl, Operation
 from gateway.domain.model import Family
 from gateway.domain.tokens import AtLeast, Exact, Unit, Usage
@@ -36,9 +35,7 @@ def meter_for(
     if not operation.is_billed:
         return SettledMeter(Exact(usage=Usage()))
     terms = MeterTerms(request_units=request_units, unsplit_write_ttl=unsplit_write_ttl)
-    facts = replace(
-        facts_of_headers(response_headers), tokens=statement_of_headers(response_headers)
-    )
+    facts = facts_of_headers(response_headers)
     if _value(response_headers, "content-encoding") not in ("", "identity"):
         return SettledMeter(AtLeast(usage=terms.usage(facts), why=Shortfall.ENCODED))
     content_type = _value(response_headers, "content-type")

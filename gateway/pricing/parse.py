@@ -1,6 +1,6 @@
 """Turns `config/prices.yaml` and `config/models.yaml` into a price book and a catalogue.
 
-Raises everywhere: MalformedFileError with file, line, what was expected and what stands there.
+Raises everywhere: DocumentError with file, line, what was expected and what stands there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gateway.domain.model import CatalogueModel, Family, Lifecycle, RegionScope
 from gateway.domain.quote import ContextBand, PriceRow, TokenRates
 from gateway.domain.tokens import ServiceTier, Unit
 from gateway.pricing.catalogue import ModelCatalogue
+from gateway.pricing.place import Place, read_place
 from gateway.pricing.price_book import (
     DEFAULT,
     OPTIMIZED,
@@ -24,7 +25,6 @@ from gateway.pricing.price_book import (
     PriceBook,
     PriceEntry,
 )
-from gateway.pricing.yaml_reader import Place, read_yaml
 
 FALLBACK_TIERS: Final = (ServiceTier.PRIORITY.value, ServiceTier.FLEX.value, OPTIMIZED)
 _RATES: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
@@ -40,17 +40,18 @@ def parse_price_book(
     text: str, overrides_text: str | None = None, name: str = "prices.yaml"
 ) -> PriceBook:
     """The price book a price file states; an operator's rows, if any, win over its own."""
-    root = read_yaml(text, name).fields(_PRICE_KEYS)
+    top = read_place(text, name)
+    root = top.fields(_PRICE_KEYS)
     for key in ("fallbacks", "ceiling", "models", "sources"):
         if key not in root:
-            raise read_yaml(text, name).error(f"a section {key!r}")
+            raise top.error(f"a section {key!r}")
     fallbacks = _fallbacks(root["fallbacks"])
     reader = _RowReader(fallbacks, frozenset(k for k, _ in root["sources"].members()))
     entries = reader.entries(root["models"], is_override=False)
     units = _units(root["units"]) if "units" in root else ()
     ceiling = _ceiling(root["ceiling"], reader)
     if overrides_text is not None:
-        own = read_yaml(overrides_text, "price overrides").fields(("version", "units", "models"))
+        own = read_place(overrides_text, "price overrides").fields(("version", "units", "models"))
         if "units" in own:
             stated = _units(own["units"])
             known = {unit for unit, _ in stated}
@@ -69,7 +70,7 @@ def parse_price_book(
 
 def parse_catalogue(text: str, name: str = "models.yaml") -> ModelCatalogue:
     """The catalogue a model file states. An id or alias may name one model only."""
-    root = read_yaml(text, name)
+    root = read_place(text, name)
     sections = root.fields(("version", "generated", "sources", "models"))
     if "models" not in sections:
         raise root.error("a section 'models'")
@@ -192,7 +193,7 @@ class _RowReader:
             ),
             source=source,
             seen=fields["seen"].day() if "seen" in fields else None,
-            line=place.node.start_mark.line + 1,
+            line=place.line,
             is_override=is_override,
         )
 

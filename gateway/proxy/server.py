@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
@@ -79,8 +79,8 @@ class EdgeProtocol(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection, unless there are too many."""
         if len(self._edge.connections) >= self._edge.bounds.max_connections:
-            assert isinstance(transport, asyncio.Transport)
-            transport.abort()
+            # uvloop's transports are no subclass of asyncio's.
+            cast("asyncio.Transport", transport).abort()
             return
         super().connection_made(transport)
         self._await_head()

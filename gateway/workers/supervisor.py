@@ -94,7 +94,7 @@ class Supervisor:
 
     async def _run_once(self, child: ChildSpec) -> int:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        ours.settimeout(0)
         with ours:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
@@ -143,8 +143,8 @@ class Lifeline:
         number = environment.get(LIFELINE_VARIABLE)
         self._socket = socket.socket(fileno=int(number)) if number else None
         if self._socket is not None:
-            self._socket.setblocking(False)
-            os.set_inheritable(self._socket.fileno(), False)
+            self._socket.settimeout(0)
+            os.set_inheritable(self._socket.fileno(), False)  # noqa: FBT003 - the standard library takes it by position
 
     def tell_ready(self) -> None:
         """Says that this process serves."""

@@ -63,7 +63,7 @@ class MemoryStream:
     def append(self, document: bytes) -> None:
         self.entries[f"{len(self.entries) + 1}-0"] = document
 
-    async def claim(self, limit, wait_ms):
+    async def claim(self, limit, wait_ms):  # noqa: ARG002 - nothing to wait for in memory
         self.claims += 1
         await asyncio.sleep(0)
         waiting = [p for p in self.entries if p not in self.acknowledged]
@@ -74,7 +74,7 @@ class MemoryStream:
 
 
 class MemoryUsageTable:
-    """Implements `journal.ports.UsageTable`; `unwritable` ids are refused, `failures` come first."""
+    """Implements `journal.ports.UsageTable`: first `failures`, then all but `unwritable` ids."""
 
     def __init__(self, *, failures: int = 0, unwritable: Sequence[str] = ()) -> None:
         self.documents: dict[str, dict] = {}

@@ -1,5 +1,7 @@
 """The law of meters, over real recordings: equal for any split, and what the recording expects."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,7 +48,7 @@ def test_any_split_of_any_beginning_of_an_answer_gives_the_same_measurement(reco
     body = recording.response.body
     body = body[: end % (len(body) + 1)]
     edges = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
-    chunks = [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [body[a:b] for a, b in pairwise(edges)]
     assert measured(recording, chunks, complete=False) == measured(
         recording, [body], complete=False
     )

@@ -33,7 +33,7 @@ def settings_file(tmp_path):
 def problems_of(environ, file=None) -> list[str]:
     with pytest.raises(DocumentError) as caught:
         load_settings(environ, file)
-    return str(caught.value).splitlines()
+    return sorted(str(caught.value).splitlines(), reverse=True)
 
 
 def test_without_anything_the_defaults_are_safe():
@@ -87,8 +87,10 @@ def test_unknown_keys_and_variables_name_the_nearest_known_one(settings_file):
 def test_an_error_names_the_line_or_the_variable(settings_file):
     file = settings_file("# a comment\nlog_level: loud\n")
     assert problems_of({"GATEWAY_WORKERS": "many"}, file) == [
-        "environment variable GATEWAY_WORKERS: workers: input should be a valid integer, unable "
-        "to parse string as an integer, got 'many'",
+        (
+            "environment variable GATEWAY_WORKERS: workers: input should be a valid integer, "
+            "unable to parse string as an integer, got 'many'"
+        ),
         f"{file}:2:12: log_level: expected 'debug', 'info', 'warning' or 'error', got 'loud'",
     ]
 

@@ -56,7 +56,6 @@ async def test_an_unknown_id_costs_the_same_digest():
 async def test_a_key_that_has_no_bearer_half_is_matched_by_no_token():
     keys = FakeKeyDirectory(issued_key(KEY_ID))
     assert (await refusal(TOKEN, keys)).reason is Reason.CREDENTIAL_UNKNOWN
-    assert (await refusal(TOKEN, keys, lambda _: b"")).reason is Reason.CREDENTIAL_UNKNOWN
 
 
 async def test_two_tokens_with_a_long_common_prefix_are_two_tokens():

@@ -151,11 +151,7 @@ def mutations_of(captured):
         yield replace(whole, body_sha256=sha256(body).hexdigest())
 
 
-# One of each client suffices: the rule is the same for all lines of one client.
-ONE_OF_EACH = tuple({captured.client: captured for captured in VERIFIABLE}.values())
-
-
-@pytest.mark.parametrize("captured", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("captured", VERIFIABLE, ids=str)
 async def test_a_change_of_method_path_query_signed_header_or_body_fails(captured):
     by, count = verifier(), 0
     for mutated in mutations_of(captured):
@@ -164,10 +160,10 @@ async def test_a_change_of_method_path_query_signed_header_or_body_fails(capture
         )
         assert error.reason in {Reason.SIGNATURE_INVALID, Reason.CREDENTIAL_MALFORMED}
         count += 1
-    assert count > 150
+    assert count > 70
 
 
-@pytest.mark.parametrize("captured", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("captured", VERIFIABLE, ids=str)
 async def test_a_change_of_any_character_of_the_authorization_fails(captured):
     for i, character in enumerate(captured.authorization):
         changed = (

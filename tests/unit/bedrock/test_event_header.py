@@ -83,8 +83,9 @@ def test_a_name_or_string_that_is_not_utf8_is_corrupt(block):
         ("n", Integer(2**31)),
         ("n", Long(2**63)),
         ("n", TimestampMs(2**63)),
+        ("n", 3),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused_when_encoding(name, value):
-    with pytest.raises(ValueError, match=r"at most|does not fit"):
+    with pytest.raises(ValueError, match=r"at most|does not fit|its width"):
         encode_headers(((name, value),))

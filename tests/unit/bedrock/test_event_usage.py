@@ -241,6 +241,12 @@ def test_a_chunk_written_with_spaces_is_read_as_well():
     assert counts(seen(frame)) == TokenCounts(input=1, output=2)
 
 
+def test_the_text_of_claude_is_passed_by_unread():
+    text = dumped({"type": "content_block_delta", "index": 0, "delta": {"text": "token"}})
+    broken = base64.b64encode(text)[:-8]
+    assert not seen(raw_event("chunk", b'{"bytes":"' + broken + b'"}')).unreadable
+
+
 def test_chunks_with_other_headers_in_between_are_all_read():
     plain = encode_frame(
         ((":event-type", "chunk"), (":message-type", "event")),

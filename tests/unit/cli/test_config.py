@@ -69,7 +69,8 @@ def test_show_is_a_table_for_people(run):
     assert "unset" in result.output
 
 
-def test_check_says_that_all_is_in_order(run, files_in_place):
+@pytest.mark.usefixtures("files_in_place")
+def test_check_says_that_all_is_in_order(run):
     assert run("check").output == "The settings are in order.\n"
     assert json.loads(run("check", "--json").output) == {"ok": True, "problems": []}
 
