@@ -20,7 +20,7 @@ help:
 	@echo "make clean   remove environments and caches"
 
 demo: $(VENV)/.runtime $(ENVIRONMENTS)/emulators/.installed
-	$(VENV)/bin/bedrock-gateway demo
+	$(VENV)/bin/bedrock-gateway demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
 	$(PYTEST) $(PARALLEL)

@@ -12,9 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-_HOST = re.compile(
-    r"(?=.{1,253}(?::|$))[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
-)
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _REGION = re.compile(r"[a-z]{2,3}(?:-[a-z]+)+-[0-9]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MAX_PORT = 65535
@@ -129,7 +127,7 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 MasterKey = Annotated[SecretStr, AfterValidator(_key)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Region = Annotated[str, BeforeValidator(_matching(_REGION, "a region such as eu-central-1"))]
-HostName = Annotated[str, BeforeValidator(_matching(_HOST, "a host name, with :PORT or without"))]
+HostName = Annotated[str, BeforeValidator(_matching(_HOST, "a host name without port"))]
 Account = Annotated[str, BeforeValidator(_matching(_ACCOUNT, "an account id of 12 digits"))]
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]

@@ -75,7 +75,9 @@ class Settings(BaseModel):
     admin_tls_cert: HomePath | None = _says("Certificate chain (PEM) of the admin plane.")
     admin_tls_key: HomePath | None = _says("Private key (PEM) of the admin plane.")
     hosts: Annotated[tuple[HostName, ...], _Comma] = _says(
-        "Host names that are served, others are refused.", (), shown="the listen address"
+        "Host names (without port) that are served, others are refused.",
+        (),
+        shown="the listen address",
     )
     trusted_fronts: Annotated[tuple[Network, ...], _Comma] = _says(
         "Addresses or networks whose X-Forwarded-* headers count.", (), shown="none"

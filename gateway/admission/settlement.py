@@ -91,7 +91,7 @@ def draft_record(context: CallContext, *, hold_nano_usd: NanoUsd, at: datetime) 
         team=caller.team,
         user=caller.user,
         application=caller.application,
-        metadata=context.facts.parameters,
+        metadata=_stated_parameters(context.facts),
         operation=context.operation.value,
         model_requested=model.reference.text,
         model_served=model.base_id,
@@ -180,6 +180,12 @@ def _with_usage(record: UsageRecord, usage: Usage, cost: Cost, *, is_known: bool
         other_units=tuple((unit.value, amount) for unit, amount in usage.other_units),
         price_id=cost.price_id,
     )
+
+
+def _stated_parameters(facts: CallFacts) -> tuple[tuple[str, str], ...]:
+    if facts.max_output_tokens is None:
+        return facts.parameters
+    return (*facts.parameters, ("max_tokens", str(facts.max_output_tokens)))
 
 
 def _iso(at: datetime) -> str:

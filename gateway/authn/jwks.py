@@ -82,17 +82,17 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
 
 def _algorithms_of(entry: dict[str, Any]) -> frozenset[str]:
     """What the key's type allows, narrowed to the one algorithm it names if it names one."""
-    match entry.get("kty"):
-        case "RSA":
+    match entry:
+        case {"kty": "RSA"}:
             possible = _RSA
-        case "EC":
-            possible = _BY_CURVE.get(str(entry.get("crv")), frozenset())
-        case "OKP" if entry.get("crv") in {"Ed25519", "Ed448"}:
+        case {"kty": "EC", "crv": str(curve)}:
+            possible = _BY_CURVE.get(curve, frozenset())
+        case {"kty": "OKP", "crv": "Ed25519" | "Ed448"}:
             possible = frozenset({"EdDSA"})
         case _:
             possible = frozenset()
     stated = entry.get("alg")
-    return possible if stated is None else possible & {stated}
+    return possible if stated is None else frozenset(name for name in possible if name == stated)
 
 
 def _public_part(entry: dict[str, Any]) -> dict[str, Any]:

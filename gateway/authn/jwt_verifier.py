@@ -177,7 +177,8 @@ def _unverified_header(token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError) as exc:
         raise _malformed("it is not a well-formed JWT") from exc
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _malformed(f"its algorithm must be one of {', '.join(sorted(ALGORITHMS))}")
     if any(name in header for name in _FORBIDDEN_HEADERS):
         raise _malformed(f"its header must not have any of {', '.join(_FORBIDDEN_HEADERS)}")

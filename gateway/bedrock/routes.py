@@ -18,9 +18,9 @@ from gateway.domain.reason import Reason
 _MAX_TARGET_CHARACTERS = 8192
 _MAX_MODEL_CHARACTERS = 2048
 
-_PCHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})"
-_PATH = re.compile(rf"/{_PCHAR}*").fullmatch
-_QUERY = re.compile(rf"(?:{_PCHAR}|\?)*").fullmatch
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*").fullmatch
+_QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*").fullmatch
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
 _EMPTY_OR_DOTS = re.compile(r"/(?:\.{0,2})(?=/|$)").search
 
@@ -93,21 +93,21 @@ def _checked(raw_target: str) -> tuple[str, str]:
     path, _, query = raw_target.partition("?")
     if not path.startswith("/"):
         raise _malformed("it must be in origin-form, beginning with '/'")
-    if not _PATH(path) or not _QUERY(query):
+    if not _PATH(path) or not _QUERY(query) or _BROKEN_ESCAPE(raw_target):
         raise _malformed(
             "it may hold only URI characters and complete %XX escapes, and no fragment"
         )
     if path != "/" and _EMPTY_OR_DOTS(path):
         raise _malformed("it holds an empty segment, '.' or '..'")
     if "%" in path:
-        _check_escapes(path)
+        _check_escapes(_unescaped(path))
     if "%" in query and _CONTROL(unquote(query, errors="replace")):
         raise _malformed("the query holds an escaped control character")
     return path, query
 
 
-def _check_escapes(path: str) -> None:
-    decoded = unquote(path, errors="replace")
+def _check_escapes(decoded: str) -> None:
+    """What may not be in a path must not be in it in disguise."""
     if not decoded.isascii():
         raise _malformed("it holds an escaped character outside ASCII")
     if _CONTROL(decoded):
@@ -119,10 +119,16 @@ def _check_escapes(path: str) -> None:
 
 
 def _decoded(model: str) -> str:
-    text = unquote(model)
+    text = _unescaped(model) if "%" in model else model
     if len(text) > _MAX_MODEL_CHARACTERS:
         raise _malformed(f"the model id is longer than {_MAX_MODEL_CHARACTERS} characters")
     return text
+
+
+def _unescaped(text: str) -> str:
+    """The text with each escape decoded once; what SDKs escape the fast way."""
+    plain = text.replace("%3A", ":").replace("%2F", "/")
+    return unquote(text, errors="replace") if "%" in plain else plain
 
 
 def _expect_method(operation: Operation, method: str, expected: str) -> None:

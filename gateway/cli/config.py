@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from gateway.cli.output import (
+    AsJson,
+    Config,
+    gateway_environment,
+    print_json,
+    print_rows,
+    settings_or_exit,
+)
+from gateway.compose.prices import open_prices
+from gateway.compose.proxy import load_rules
 from gateway.documents.marked_yaml import DocumentError
 from gateway.settings import SECRETS, Settings, load_settings, variable
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the settings of this gateway.")
-
-File = Annotated[
-    Path | None,
-    typer.Option("--config", help="The settings file; config/gateway.yaml if not given."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 _HIDDEN = "(hidden)"
 _FILES = (
@@ -36,31 +36,45 @@ _FILES = (
 
 
 @app.command()
-def show(*, config: File = None, as_json: AsJson = False) -> None:
+def show(*, config: Config = None, as_json: AsJson = False) -> None:
     """Print the effective settings, secrets hidden, and where each value came from."""
-    settings = _load(config, as_json=as_json)
-    rows = [
-        {
-            "setting": key,
-            "value": _plain(settings, key),
-            "source": settings.sources[key],
-            "variable": variable(key),
-        }
-        for key in Settings.model_fields
-    ]
+    settings = settings_or_exit(config)
+    values = {key: _plain(settings, key) for key in Settings.model_fields}
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(
+            [
+                {
+                    "setting": key,
+                    "value": value,
+                    "source": settings.sources[key],
+                    "variable": variable(key),
+                }
+                for key, value in values.items()
+            ]
+        )
         return
-    table = Table("setting", "value", "from")
-    for row in rows:
-        table.add_row(row["setting"], _shown(row["value"]), row["source"])
-    Console(soft_wrap=True).print(table)
+    print_rows(
+        ("setting", "value", "from"),
+        [(key, value, settings.sources[key]) for key, value in values.items()],
+    )
 
 
 @app.command()
-def check(*, config: File = None, as_json: AsJson = False) -> None:
-    """Check the settings and that every file they name is there. Exit 1 if not."""
-    settings = _load(config, as_json=as_json)
+def check(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Check the settings, and every file they name: policies and prices too. Exit 1 if not."""
+    problems: list[str] = []
+    try:
+        settings = load_settings(gateway_environment(), config)
+        problems = _missing_files(settings)
+        if not problems:
+            load_rules(settings)
+            open_prices(settings.prices, settings.price_overrides, settings.models)
+    except DocumentError as error:
+        problems = [str(problem) for problem in error.problems]
+    _report(problems, as_json=as_json)
+
+
+def _missing_files(settings: Settings) -> list[str]:
     problems = [
         f"{key}: no file {path} ({settings.sources[key]})"
         for key in _FILES
@@ -68,20 +82,12 @@ def check(*, config: File = None, as_json: AsJson = False) -> None:
     ]
     if not settings.policies.is_dir():
         problems.append(f"policies: no folder {settings.policies} ({settings.sources['policies']})")
-    _report(problems, as_json=as_json)
+    return problems
 
 
-def _load(config: Path | None, *, as_json: bool) -> Settings:
-    try:
-        return load_settings(os.environ, config)
-    except DocumentError as exc:
-        _report([str(problem) for problem in exc.problems], as_json=as_json)
-        raise typer.Exit(1) from exc  # _report exits; this tells the type checker
-
-
-def _report(problems: list[str], *, as_json: bool) -> None:
+def _report(problems: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"ok": not problems, "problems": problems}, indent=2))
+        print_json({"ok": not problems, "problems": problems})
     else:
         for problem in problems:
             typer.echo(problem, err=True)
@@ -101,9 +107,3 @@ def _plain(settings: Settings, key: str) -> Any:
     if isinstance(value, tuple):
         return [str(item) for item in value]
     return value if isinstance(value, int | float) else str(value)
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "unset"
-    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -118,7 +118,7 @@ def _print_addresses(
         "",
         "Try it by hand with any AWS SDK:",
         f"  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://{host.listen}",
-        f"  export AWS_REGION={settings.region}",
+        f"  export AWS_DEFAULT_REGION={settings.region} AWS_REGION={settings.region}",
         f"  export AWS_ACCESS_KEY_ID={by_hand.stored.key_id}",
         f"  export AWS_SECRET_ACCESS_KEY={by_hand.secret}",
         "or with a bearer key (curl, Claude Code; boto3 wants https for it):",

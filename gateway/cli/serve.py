@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -70,7 +71,7 @@ def serve(
         case Role.CONTROL:
             run_until_done(run_control(settings))
         case Role.ALL if use_sandbox:
-            run_until_done(_serve_sandbox(settings))
+            run_until_done(_serve_sandbox(settings, config=config))
         case Role.ALL:
             run_until_done(_serve_all(settings, embedded=embedded, config=config))
 
@@ -111,13 +112,14 @@ async def _serve_all(settings: Settings, *, embedded: bool, config: Path | None)
         await _serve_host(stack, settings, environment, config)
 
 
-async def _serve_sandbox(settings: Settings) -> None:
+async def _serve_sandbox(settings: Settings, *, config: Path | None) -> None:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))
         parts = await stack.enter_async_context(
             sandbox(directory, table_prefix=settings.table_prefix)
         )
-        await _serve_host(stack, load_settings(parts.environment), parts.environment, None)
+        settings = load_settings(parts.environment, config)
+        await _serve_host(stack, settings, parts.environment, config)
 
 
 async def _serve_host(
@@ -129,7 +131,9 @@ async def _serve_host(
     observer = make_observer(settings, "supervisor")
     host = await stack.enter_async_context(run_host(settings, observer, environment, config=config))
     announce(settings, host)
-    await until_told_to_stop()
+    told = asyncio.create_task(until_told_to_stop())
+    await asyncio.wait({told, host.ended}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
 
 
 def announce(settings: Settings, host: RunningHost) -> None:

@@ -75,7 +75,7 @@ async def issue_keys(settings: Settings) -> DemoKeys:
             )
         return DemoKeys(
             users=tuple(users),
-            by_hand=await issue(org=ORG, team="search", user="you"),
+            by_hand=await issue(org=ORG, team="search", application="by-hand"),
             administrator=await issue(org=None, role="admin"),
         )
 

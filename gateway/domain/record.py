@@ -83,7 +83,14 @@ class UsageRecord:
 
     def to_document(self) -> dict[str, Any]:
         """The record as plain JSON values: decimals as strings, pairs as objects."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        document = {name: _plain(getattr(self, name)) for name in _NAMES}
+        for name in _PAIRS:
+            document[name] = {key: _plain(value) for key, value in getattr(self, name)}
+        return document
+
+
+_PAIRS = ("metadata", "other_units")
+_NAMES = tuple(field.name for field in fields(UsageRecord))
 
 
 def _plain(value: Any) -> Any:
@@ -92,7 +99,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        if value and isinstance(value[0], tuple):
-            return {key: _plain(item) for key, item in value}
-        return [_plain(item) for item in value]
+        return list(value)
     return value

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.domain.call import CallFacts, Operation
-from gateway.domain.model import Family, IdentifiedModel
+from gateway.domain.model import CatalogueModel, Family, IdentifiedModel
 from gateway.domain.quote import PriceSheet
 from gateway.domain.tokens import Unit
 from gateway.pricing.price_book import Ceiling
@@ -82,7 +82,8 @@ _NO_OUTPUT: Final = frozenset(
         Family.NOVA_REEL,
     }
 )
-_IMAGES_BY_THE_PIECE: Final = _NO_OUTPUT
+_IMAGES_BY_THE_PIECE: Final = _NO_OUTPUT | {Family.TWELVELABS}
+_RERANK: Final = frozenset({Family.COHERE_RERANK, Family.AMAZON_RERANK})
 _LONG_CONTEXT_TOKENS: Final = 1_000_000
 
 
@@ -106,6 +107,11 @@ class OutputLimitUnknown:
     """
 
     detail: str
+
+
+def has_output_tokens(model: CatalogueModel) -> bool:
+    """Whether the model answers in tokens at all (embeddings, ranks and images have none)."""
+    return model.family not in _NO_OUTPUT and "embeddings" not in model.capabilities
 
 
 def context_window(facts: CallFacts, model: IdentifiedModel, ceiling: Ceiling) -> int:
@@ -137,7 +143,7 @@ def output_bound(
     A model that is not catalogued is taken for the ceiling's size; nothing is injected, since a
     limit above the model's own would be refused.
     """
-    if model.family in _NO_OUTPUT:
+    if model.model is not None and not has_output_tokens(model.model):
         return OutputBound(tokens=0, limit=None, inject=False)
     turns = facts.choices * (SERVER_TOOL_TURNS if facts.server_tools else 1)
     stated = facts.max_output_tokens
@@ -165,11 +171,7 @@ def unit_bounds(
     bounds: list[tuple[Unit, int]] = []
     if facts.images_out:
         bounds.append((Unit.IMAGE, facts.images_out))
-    if facts.images and model.family in _IMAGES_BY_THE_PIECE:
-        bounds.append((Unit.INPUT_IMAGE, facts.images))
-    if model.family in (Family.COHERE_RERANK, Family.AMAZON_RERANK):
-        chunks = facts.documents + facts.text_bytes // RERANK_CHUNK_TOKENS
-        bounds.append((Unit.SEARCH_UNIT, max(1, -(-chunks // RERANK_DOCUMENTS_PER_UNIT))))
+    bounds.extend((unit, int(count)) for unit, count in request_units(facts, model))
     priced = {unit for unit, _ in sheet.row(None).unit_prices}
     if (facts.video_bytes or facts.has_unsized_input) and Unit.VIDEO_SECOND in priced:
         bounds.append((Unit.VIDEO_SECOND, RECORDING_SECONDS))
@@ -178,6 +180,19 @@ def unit_bounds(
     if facts.has_guardrail:
         bounds.append((Unit.GUARDRAIL_TEXT_UNIT, _guardrail_units(facts, output_tokens)))
     return tuple(bounds)
+
+
+def request_units(facts: CallFacts, model: IdentifiedModel) -> tuple[tuple[Unit, Decimal], ...]:
+    """The units that the request alone makes certain and no answer states: searches, images read.
+
+    Where the request only bounds them (how a long document is split) the bound is charged.
+    """
+    units: list[tuple[Unit, Decimal]] = []
+    if facts.images and model.family in _IMAGES_BY_THE_PIECE:
+        units.append((Unit.INPUT_IMAGE, Decimal(facts.images)))
+    if model.family in _RERANK:
+        units.append((Unit.SEARCH_UNIT, Decimal(_search_units(facts))))
+    return tuple(units)
 
 
 def expected_tokens(facts: CallFacts, model: IdentifiedModel, output_tokens: int) -> int:
@@ -196,7 +211,7 @@ def _visible_tokens(facts: CallFacts, family: Family) -> int:
 
 def _has_unsized_tokens(facts: CallFacts, family: Family) -> bool:
     """Whether the input holds something that the body does not show the token count of."""
-    documents = facts.documents if family not in (Family.COHERE_RERANK, Family.AMAZON_RERANK) else 0
+    documents = facts.documents if family not in _RERANK else 0
     return bool(facts.has_unsized_input or documents or facts.video_bytes or facts.audio_bytes)
 
 
@@ -218,6 +233,12 @@ def _expected_input(facts: CallFacts, family: Family) -> int:
     media = facts.images + facts.documents + bool(facts.video_bytes) + bool(facts.audio_bytes)
     tools = TOOLS_OVERHEAD_TOKENS // 3 if facts.uses_tools else 0
     return int(facts.text_bytes / per_token) + 1 + media * EXPECTED_MEDIA_TOKENS + tools
+
+
+def _search_units(facts: CallFacts) -> int:
+    """Queries as billed: up to 100 documents each, a long document counting as several."""
+    chunks = facts.documents + facts.text_bytes // RERANK_CHUNK_TOKENS
+    return max(1, -(-chunks // RERANK_DOCUMENTS_PER_UNIT))
 
 
 def _guardrail_units(facts: CallFacts, output_tokens: int) -> int:

@@ -111,6 +111,14 @@ class PriceBook:
             self._sheets[key] = self._make_sheet(*key)
         return self._sheets[key]
 
+    def entry_behind(self, price_id: str) -> PriceEntry | None:
+        """The row of the file that a price id comes from; None for the ceiling's."""
+        for entries in self.entries.values():
+            for entry in entries:
+                if price_id == entry.row.id or price_id.startswith(f"{entry.row.id}*"):
+                    return entry
+        return None
+
     def ceiling_sheet(self) -> PriceSheet:
         """The sheet of a model without a price of its own. Dear on purpose, never zero."""
         return PriceSheet(rows=((DEFAULT, self.ceiling.row),), is_ceiling=True)

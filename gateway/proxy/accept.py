@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.bedrock.exchange import Headers
 from gateway.bedrock.headers import find
@@ -162,10 +163,8 @@ class Accept:
     ) -> bytes:
         if not request.body_exists:
             return b""
-        if (find(headers, "expect") or "").lower() == "100-continue" and (
-            transport := request.transport
-        ):
-            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if (find(headers, "expect") or "").lower() == "100-continue":
+            _encourage(request)
         started_s = self._clock.monotonic_s()
         chunks: list[bytes] = []
         size = 0
@@ -180,6 +179,10 @@ class Accept:
                 raise GatewayError(
                     Reason.BODY_TOO_SLOW, f"the body did not arrive within {allowed_s:.0f} s"
                 ) from None
+            except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as exc:
+                raise GatewayError(
+                    Reason.MALFORMED_REQUEST, "the body's framing is broken, or it ended early"
+                ) from exc
             size += len(chunk)
             if size > self._bounds.max_body_bytes:
                 raise self._too_large()
@@ -200,6 +203,12 @@ class Accept:
                 Reason.MALFORMED_BODY, f"{route.operation.value} does not take a body"
             )
         return route
+
+
+def _encourage(request: web.BaseRequest) -> None:
+    """Asks for the body of a caller who waits to be asked. HTTP/1.0 knows no such answer."""
+    if request.version == HttpVersion11 and (transport := request.transport) is not None:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _decoded_headers(request: web.BaseRequest) -> Headers:

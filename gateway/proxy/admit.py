@@ -73,7 +73,6 @@ class Admit:
         decision = judge(plan, price, receipt)
         if isinstance(decision, Refuse):
             raise refused(decision)
-        at = datetime.fromtimestamp(decision.receipt.at_ms / 1000, UTC)
         return AdmittedCall(
             identified=identified,
             admitted=Admitted(
@@ -83,22 +82,21 @@ class Admit:
                 accounts=touched_keys(decision.rung, decision.receipt),
                 utilisation=decision.receipt.utilisation,
             ),
-            admitted_at=at,
+            admitted_at=_instant(decision.receipt.at_ms),
         )
 
     async def _reserve(
         self, context: CallContext, policy: EffectivePolicy
     ) -> tuple[AdmissionPlan, Receipt]:
-        """Asks the ledger; once more with fresh windows if time has moved on meanwhile."""
-        plan = self._plan(context, policy)
+        """Asks the ledger; once more with the windows of its own clock if ours disagrees."""
+        plan = self._plan(context, policy, self._clock.now())
         receipt = await self._ask(plan)
         if isinstance(receipt, NotDecided) and receipt.obstacle is Obstacle.STALE_WINDOW:
-            plan = self._plan(context, policy)
+            plan = self._plan(context, policy, _instant(receipt.at_ms))
             receipt = await self._ask(plan)
         return plan, receipt
 
-    def _plan(self, context: CallContext, policy: EffectivePolicy) -> AdmissionPlan:
-        now = self._clock.now()
+    def _plan(self, context: CallContext, policy: EffectivePolicy, now: datetime) -> AdmissionPlan:
         draft = draft_record(context, hold_nano_usd=context.quote.hold_nano_usd, at=now)
         plan = make_plan(
             request_id=context.request_id,
@@ -119,6 +117,10 @@ class Admit:
             # The hold may stand: the answer was lost, or we were told to stop meanwhile.
             self._release(plan.request_id)
             raise
+
+
+def _instant(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def resolve(rules: Rules, identified: IdentifiedCall) -> EffectivePolicy:

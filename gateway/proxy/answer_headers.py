@@ -9,9 +9,12 @@ from gateway.domain.reservation import Resource
 from gateway.proxy.stage_values import AdmittedCall
 
 
+SERVER = ("server", "bedrock-gateway")
+
+
 def plain_headers(request_id: RequestId) -> Headers:
-    """The headers of every answer."""
-    return (("x-gateway-request-id", str(request_id)),)
+    """The headers of every answer. `server` names us, not the library and its version."""
+    return (SERVER, ("x-gateway-request-id", str(request_id)))
 
 
 def admitted_headers(admitted: AdmittedCall) -> Headers:

@@ -109,7 +109,11 @@ class Browse:
             model = await self._identify.model(text, authenticated.region)
         except GatewayError:
             return False
-        return policy.refusal(model, Operation.CONVERSE, rules.home_accounts) is None
+        return any(
+            policy.refusal(model, operation, rules.home_accounts) is None
+            for operation in Operation
+            if operation.is_billed
+        )
 
 
 async def _whole(exchange: UpstreamExchange) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.bedrock.exchange import Headers, Upstream, UpstreamExchange, UpstreamRequest
 from gateway.bedrock.headers import request_headers_for_upstream
 from gateway.bedrock.model_id import upstream_path
 from gateway.bedrock.rewrite import request_metadata_header, rewrite_body
 from gateway.domain.call import Operation
 from gateway.domain.caller import Caller
+from gateway.domain.errors import GatewayError
 from gateway.domain.ids import RequestId
+from gateway.domain.reason import Reason
 from gateway.proxy.stage_values import AdmittedCall
 
 _METADATA_HEADER = "x-amzn-bedrock-request-metadata"
@@ -21,9 +25,18 @@ class Forward:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    async def __call__(self, admitted: AdmittedCall) -> UpstreamExchange:
-        """Bedrock's answer, its head arrived. Raises: as `Upstream.send`."""
-        return await self._upstream.send(upstream_request(admitted))
+    async def __call__(
+        self, admitted: AdmittedCall, sending: Callable[[], None]
+    ) -> UpstreamExchange:
+        """Bedrock's answer, its head arrived.
+
+        `sending` is called once the request is complete, before it may leave this process.
+        Raises: GatewayError(MALFORMED_HEADER | OUTPUT_LIMIT_UNKNOWN) before `sending`, for a call
+        that cannot be passed on; after it, as `Upstream.send`.
+        """
+        request = upstream_request(admitted)
+        sending()
+        return await self._upstream.send(request)
 
 
 def upstream_request(admitted: AdmittedCall) -> UpstreamRequest:
@@ -67,7 +80,13 @@ def caller_tags(request_id: RequestId, caller: Caller) -> dict[str, str]:
 
 
 def _typed(headers: list[tuple[str, str]]) -> Headers:
-    """Stock clients may leave out Content-Type (boto3's InvokeModel does); the body is JSON."""
+    """Stock clients may leave out Content-Type (boto3's InvokeModel does); the body is JSON.
+
+    Raises: GatewayError(MALFORMED_HEADER) for bytes that no header of Bedrock has.
+    """
+    for name, value in headers:
+        if not value.isascii():
+            raise GatewayError(Reason.MALFORMED_HEADER, f"{name} holds bytes that are not ASCII")
     if any(name.lower() == "content-type" for name, _ in headers):
         return tuple(headers)
     return (*headers, ("content-type", "application/json"))

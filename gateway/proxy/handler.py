@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -15,7 +16,7 @@ from aiohttp import web
 from gateway.admission.settlement import Ending, is_certainly_unbilled
 from gateway.bedrock.error_shape import error_shape
 from gateway.bedrock.exchange import UpstreamExchange
-from gateway.bedrock.headers import find
+from gateway.bedrock.headers import find_all
 from gateway.domain.clock import Clock
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.ids import Ids, RequestId
@@ -24,11 +25,11 @@ from gateway.domain.reason import Reason
 from gateway.domain.record import CallStatus
 from gateway.proxy.accept import Accept, BodyBudget
 from gateway.proxy.admit import Admit
-from gateway.proxy.answer_headers import admitted_headers, plain_headers
+from gateway.proxy.answer_headers import SERVER, admitted_headers, plain_headers
 from gateway.proxy.authenticate import Authenticate
 from gateway.proxy.browse import Browse
 from gateway.proxy.caller_side import CallerSide
-from gateway.proxy.drain import Calls
+from gateway.proxy.drain import Calls, draining
 from gateway.proxy.forward import Forward
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify
@@ -91,11 +92,7 @@ class Handler:
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the edge: a bug of ours must not reach the caller
-            self._observer.tell(
-                UnexpectedError(
-                    request_id=request_id, where="data plane", traceback=traceback.format_exc()
-                )
-            )
+            self._tell_bug(request_id)
             bug = GatewayError(Reason.INTERNAL_ERROR, fault=Fault.GATEWAY)
             return self._refusal(request, request_id, bug, caller)
 
@@ -103,26 +100,40 @@ class Handler:
         self, request: web.BaseRequest, request_id: RequestId, caller: CallerSide
     ) -> web.StreamResponse:
         if self._calls.is_draining:
-            raise GatewayError(
-                Reason.DRAINING, "this gateway is shutting down", fault=Fault.GATEWAY
-            )
+            raise draining()
         stages = self._stages
-        with self._bodies.lease() as lease:
+        with ExitStack() as kept:
+            lease = kept.enter_context(self._bodies.lease())
             call = await stages.accept(request, request_id, lease)
             authenticated = await stages.authenticate(call)
             if call.operation.is_control_plane:
                 return await stages.browse(authenticated, plain_headers(request_id))
             identified = await stages.identify(authenticated)
-            await self._calls.carry(self._run(identified, caller), caller)
+            # From here on the body is the call's own, whether its caller stays or not.
+            release = kept.pop_all().close
+            await self._calls.carry(self._carried(identified, caller), caller, release=release)
         if caller.response is None:
             raise GatewayError(Reason.INTERNAL_ERROR, fault=Fault.GATEWAY)
         return caller.response
 
+    async def _carried(self, identified: IdentifiedCall, caller: CallerSide) -> None:
+        """The run, in a task of its own. Without a caller nobody else would hear of a bug."""
+        try:
+            await self._run(identified, caller)
+        except GatewayError:
+            raise
+        except Exception:
+            if caller.is_gone:
+                self._tell_bug(identified.call.request_id)
+            raise
+
     async def _run(self, identified: IdentifiedCall, caller: CallerSide) -> None:
-        """From the hold to its end. Runs in a task of its own: a caller cannot cancel it."""
+        """From the hold to its end. Its caller cannot cancel it."""
         stages = self._stages
         admitted = await stages.admit(identified)
         async with stages.settle.hold(admitted) as hold:
+            if caller.is_gone:
+                return  # nothing was sent, and nobody would read the answer
             exchange = await self._sent(admitted, hold)
             try:
                 headers = admitted_headers(admitted)
@@ -135,13 +146,12 @@ class Handler:
             raise relayed.failure
 
     async def _sent(self, admitted: AdmittedCall, hold: Hold) -> UpstreamExchange:
-        hold.sending()
         try:
-            return await self._stages.forward(admitted)
+            return await self._stages.forward(admitted, hold.sending)
         except GatewayError as error:
             if error.reason in _NEVER_SENT:
                 hold.unbilled()
-            else:
+            elif hold.was_sent:
                 hold.ended(
                     Ending(
                         status=CallStatus.UPSTREAM_ERROR,
@@ -176,12 +186,21 @@ class Handler:
                     if relayed.first_byte_s is not None
                     else None
                 ),
-                upstream_request_id=find(exchange.headers, "x-amzn-requestid"),
+                upstream_request_id=next(
+                    iter(find_all(exchange.headers, "x-amzn-requestid")), None
+                ),
             )
         )
 
     def _since(self, start_s: float) -> int:
         return round((self._clock.monotonic_s() - start_s) * 1000)
+
+    def _tell_bug(self, request_id: RequestId) -> None:
+        self._observer.tell(
+            UnexpectedError(
+                request_id=request_id, where="data plane", traceback=traceback.format_exc()
+            )
+        )
 
     def _refusal(
         self,
@@ -206,7 +225,7 @@ class Handler:
             caller.abort()
             return caller.response
         response = web.Response(status=shape.status, body=shape.body)
-        for name, value in shape.headers:
+        for name, value in (SERVER, *shape.headers):
             response.headers[name] = value
         if not request.content.at_eof():
             # The rest of the body is not read: the connection cannot be used again.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from gateway.proxy.answer_headers import SERVER
+
 
 class Health:
     """Answers `/_gateway/live` and `/_gateway/ready`; nothing else of the gateway is public here."""
@@ -18,12 +20,14 @@ class Health:
         if not raw_path.startswith("/_gateway/"):
             return None
         if method not in ("GET", "HEAD"):
-            return web.Response(status=405, text="use GET\n")
+            return _say(405, "use GET")
         if raw_path == "/_gateway/live":
-            return web.Response(text="live\n")
+            return _say(200, "live")
         if raw_path == "/_gateway/ready":
             ready = self._is_ready()
-            return web.Response(
-                status=200 if ready else 503, text="ready\n" if ready else "not ready\n"
-            )
-        return web.Response(status=404, text="not found\n")
+            return _say(200, "ready") if ready else _say(503, "not ready")
+        return _say(404, "not found")
+
+
+def _say(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=f"{text}\n", headers=dict([SERVER]))

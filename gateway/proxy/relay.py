@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from gateway.bedrock.error_shape import exception_frame
 from gateway.bedrock.exchange import Headers, UpstreamExchange
-from gateway.bedrock.headers import find, response_headers_for_caller
+from gateway.bedrock.headers import find_all, response_headers_for_caller
 from gateway.domain.call import CacheTtl
 from gateway.domain.clock import Clock
 from gateway.domain.errors import GatewayError
@@ -62,7 +63,7 @@ class Relay:
         # An error that precedes a stream comes as plain JSON.
         is_stream = exchange.status == _OK and operation.streams
         meter = _meter(admitted, exchange)
-        length = find(exchange.headers, "content-length")
+        length = next(iter(find_all(exchange.headers, "content-length")), None)
         caller.begin(
             exchange.status,
             (*response_headers_for_caller(exchange.headers), *gateway_headers),
@@ -72,18 +73,19 @@ class Relay:
         tail = b""
         failure: GatewayError | None = None
         try:
-            async for chunk in self._drains.watch(
-                exchange.chunks(self._bounds.idle_timeout_s), caller
-            ):
-                if first_byte_s is None:
-                    first_byte_s = self._clock.monotonic_s()
-                meter.feed(chunk)
-                if is_stream:
-                    await caller.write(chunk)
-                else:
-                    if tail:
-                        await caller.write(tail)
-                    tail = chunk
+            async with aclosing(
+                self._drains.watch(exchange.chunks(self._bounds.idle_timeout_s), caller)
+            ) as chunks:
+                async for chunk in chunks:
+                    if first_byte_s is None:
+                        first_byte_s = self._clock.monotonic_s()
+                    meter.feed(chunk)
+                    if is_stream:
+                        await caller.write(chunk)
+                    else:
+                        if tail:
+                            await caller.write(tail)
+                        tail = chunk
         except GatewayError as error:
             failure = error
         measurement = meter.finish(complete=failure is None)

@@ -20,6 +20,7 @@ from gateway.bedrock.error_shape import error_shape
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.ids import Ids
 from gateway.domain.reason import Reason
+from gateway.proxy.answer_headers import SERVER
 
 _LONGEST_LINE = 8190
 _LONGEST_HEADER = 16 * 1024  # bearer tokens and session tokens are long
@@ -96,7 +97,7 @@ class EdgeProtocol(RequestHandler):
         super().data_received(data)
         if self._request_count > before:
             self._head_arrived()
-        elif self._head_timer is None and not self._request_in_progress:
+        elif self._head_timer is None and self._is_idle:
             self._await_head()
 
     def handle_error(
@@ -116,10 +117,15 @@ class EdgeProtocol(RequestHandler):
         )
         shape = error_shape(error, user_agent=None, request_id=self._edge.ids.request_id())
         response = web.Response(status=shape.status, body=shape.body)
-        for name, value in shape.headers:
+        for name, value in (SERVER, *shape.headers):
             response.headers[name] = value
         response.force_close()
         return response
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is asked for: neither in progress, nor read and about to be."""
+        return self._waiter is not None and not self._waiter.done()
 
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(

@@ -9,16 +9,24 @@ full and marked (docs/accounting.md).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from gateway.admission.ports import Ledger
-from gateway.admission.settlement import Charge, Ending, conclude
+from gateway.admission.settlement import Ending, conclude
 from gateway.domain.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.domain.ids import RequestId
-from gateway.domain.observer import CallSettled, CallVoided, Observer, SettlementFailed
+from gateway.domain.observer import (
+    CallSettled,
+    CallVoided,
+    Observer,
+    SettlementFailed,
+    UnexpectedError,
+)
 from gateway.domain.record import CallStatus
 from gateway.domain.reservation import Posting
 from gateway.journal.codec import encode_record
@@ -53,13 +61,25 @@ class Hold:
 
 
 class Settle:
-    """The last stage: turns the outcome of a hold into one ledger call."""
+    """The last stage: turns the outcome of a hold into one ledger call.
 
-    def __init__(self, ledger: Ledger, calls: Calls, observer: Observer, clock: Clock) -> None:
+    Units: `pauses_s` seconds before each further attempt while the ledger is away.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        calls: Calls,
+        observer: Observer,
+        clock: Clock,
+        *,
+        pauses_s: Sequence[float] = _PAUSES_S,
+    ) -> None:
         self._ledger = ledger
         self._calls = calls
         self._observer = observer
         self._clock = clock
+        self._pauses_s = pauses_s
 
     @asynccontextmanager
     async def hold(self, admitted: AdmittedCall) -> AsyncIterator[Hold]:
@@ -83,18 +103,18 @@ class Settle:
         self._calls.own(self._until_done(void, request_id, "void"))
 
     async def _end(self, hold: Hold) -> None:
-        admitted = hold.admitted
-        request_id = admitted.call.request_id
+        request_id = hold.admitted.call.request_id
         if hold.is_unbilled or not hold.was_sent:
             await self._until_done(lambda: self._void(hold), request_id, "void")
             return
+        at = self._clock.now()
+        await self._until_done(lambda: self._post(hold, at), request_id, "post")
+
+    async def _post(self, hold: Hold, at: datetime) -> None:
         ending = hold.ending or Ending(
             status=CallStatus.GATEWAY_ERROR, measurement=None, error="ended without an outcome"
         )
-        charge = conclude(admitted.admitted, ending, settled_at=self._clock.now())
-        await self._until_done(lambda: self._post(hold, charge), request_id, "post")
-
-    async def _post(self, hold: Hold, charge: Charge) -> None:
+        charge = conclude(hold.admitted.admitted, ending, settled_at=at)
         await self._ledger.post(
             Posting(
                 request_id=hold.admitted.call.request_id,
@@ -121,19 +141,31 @@ class Settle:
         self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
     ) -> None:
         """Tries once now; if the ledger is away, goes on trying without the caller waiting."""
-        try:
-            await step()
-        except GatewayError:
+        if not await self._is_over(step, request_id, what):
             self._calls.own(self._again(step, request_id, what))
 
     async def _again(
         self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
     ) -> None:
-        for pause_s in _PAUSES_S:
+        for pause_s in self._pauses_s:
             await asyncio.sleep(pause_s)
-            try:
-                await step()
-            except GatewayError:
-                continue
-            return
+            if await self._is_over(step, request_id, what):
+                return
         self._observer.tell(SettlementFailed(request_id=request_id, what=what))
+
+    async def _is_over(
+        self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
+    ) -> bool:
+        """One attempt; whether another would be of no use: it is done, or we have a bug."""
+        try:
+            await step()
+        except GatewayError:
+            return False
+        except Exception:  # noqa: BLE001 - the answer is the caller's all the same
+            self._observer.tell(
+                UnexpectedError(
+                    request_id=request_id, where="settlement", traceback=traceback.format_exc()
+                )
+            )
+            self._observer.tell(SettlementFailed(request_id=request_id, what=what))
+        return True

@@ -38,6 +38,7 @@ org: {org}
 budgets:
   - {{name: month, scope: org, period: month, limit_usd: 50}}
   - {{name: per user day, scope: user, period: day, limit_usd: 0.10}}
+  - {{name: per application day, scope: application, period: day, limit_usd: 2}}
 limits:
   - {{name: pace, scope: user, requests_per_minute: 20}}
 models: {{allow: ["anthropic.claude-*", "amazon.*"]}}

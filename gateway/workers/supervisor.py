@@ -107,11 +107,16 @@ class Supervisor:
             try:
                 return await self._wait(process)
             finally:
+                # It has to let go of the socket before the socket is closed.
                 ready.cancel()
+                await asyncio.wait({ready})
                 self.pids.pop(child.name, None)
 
     async def _await_ready(self, child: ChildSpec, lifeline: socket.socket) -> None:
-        if await asyncio.get_running_loop().sock_recv(lifeline, 16):
+        said = b""
+        with contextlib.suppress(OSError):
+            said = await asyncio.get_running_loop().sock_recv(lifeline, 16)
+        if said:
             self._waiting_for.discard(child.name)
             if not self._waiting_for:
                 self.all_ready.set()
@@ -129,6 +134,7 @@ class Supervisor:
             return await ended
         finally:
             stopping.cancel()
+            ended.cancel()
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
@@ -149,7 +155,8 @@ class Lifeline:
     def tell_ready(self) -> None:
         """Says that this process serves."""
         if self._socket is not None:
-            self._socket.send(b"ready\n")
+            with contextlib.suppress(OSError):  # a supervisor that is gone is noticed by `broken`
+                self._socket.send(b"ready\n")
 
     async def broken(self) -> None:
         """Returns when the supervisor is gone; never, if there is none."""

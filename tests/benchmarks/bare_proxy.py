@@ -45,6 +45,8 @@ async def main(upstream: str) -> None:
     await site.start()
     print(runner.addresses[0][1], flush=True)  # noqa: T201 - the parent reads it
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await runner.cleanup()
+    await session.close()
 
 
 if __name__ == "__main__":

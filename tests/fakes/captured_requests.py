@@ -1,11 +1,11 @@
-"""The requests that real clients sent (tests/data/client_requests), as a front would deliver them."""
+"""The requests real clients sent (tests/data/client_requests), as a front would deliver them."""
 
 from __future__ import annotations
 
 import base64
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -61,8 +61,7 @@ class CapturedRequest:
 
     @property
     def signed_at(self) -> datetime:
-        stamp = datetime.strptime(self.header("x-amz-date"), "%Y%m%dT%H%M%SZ")
-        return stamp.replace(tzinfo=UTC)
+        return datetime.strptime(f"{self.header('x-amz-date')}+0000", "%Y%m%dT%H%M%SZ%z")
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.client} {self.target[:60]}"
@@ -70,7 +69,7 @@ class CapturedRequest:
 
 def _read(line: int, text: str) -> CapturedRequest:
     row = json.loads(text)
-    headers = dict((name.lower(), value) for name, value in row["headers"])
+    headers = {name.lower(): value for name, value in row["headers"]}
     body = base64.b64decode(row["body_b64"]) if row["body_b64"] is not None else None
     if body is None and not row["body_length"]:
         body = b""

@@ -43,8 +43,9 @@ def jwk_of(private_key, key_id, **members):
         text = ECAlgorithm.to_jwk(public)
     else:
         text = OKPAlgorithm.to_jwk(public)
-    entry = {**json.loads(text), **members}
+    entry = json.loads(text)
     entry.pop("key_ops", None)
+    entry.update(members)
     return entry if key_id is None else {**entry, "kid": key_id}
 
 

@@ -56,7 +56,7 @@ class MemoryStream:
     def __init__(self, documents: Sequence[bytes] = ()) -> None:
         self.entries: dict[str, bytes] = {}
         self.acknowledged: list[str] = []
-        self.claims = 0
+        self.was_acknowledged = asyncio.Event()
         for document in documents:
             self.append(document)
 
@@ -64,13 +64,13 @@ class MemoryStream:
         self.entries[f"{len(self.entries) + 1}-0"] = document
 
     async def claim(self, limit, wait_ms):  # noqa: ARG002 - nothing to wait for in memory
-        self.claims += 1
         await asyncio.sleep(0)
         waiting = [p for p in self.entries if p not in self.acknowledged]
         return [JournalEntry(position=p, document=self.entries[p]) for p in waiting[:limit]]
 
     async def acknowledge(self, positions):
         self.acknowledged.extend(positions)
+        self.was_acknowledged.set()
 
 
 class MemoryUsageTable:

@@ -32,7 +32,7 @@ async def test_a_stock_client_calls_and_is_charged_to_the_nano_dollar(gateway, s
         "cacheWriteInputTokens": 0,
     }
     (record,) = await gateway.settled(1)
-    assert record["cost_usd"] == "0.0105"
+    assert Decimal(record["cost_usd"]) == Decimal("0.0105")
     assert record["cost_nano_usd"] == 10_500_000
     assert await gateway.posted("usd:org/acme:month") == 10_500_000
     assert simulated.bill.total_usd == Decimal("0.0105")
@@ -122,14 +122,16 @@ async def test_output_limits_are_injected_where_the_caller_states_none(gateway, 
     assert record["exact"]
 
 
-async def test_counting_tokens_is_free_and_leaves_no_record(gateway, simulated):
+async def test_counting_tokens_is_free_and_recorded_as_such(gateway, simulated):
     answer = await gateway.ask(
         lambda client: client.count_tokens(
             modelId=SONNET, input={"converse": {"messages": user_says("12345678")}}
         )
     )
     assert answer["inputTokens"] == 2
-    assert await gateway.settled() == []
+    (record,) = await gateway.settled(1)
+    assert record["operation"] == "CountTokens"
+    assert (record["cost_nano_usd"], record["exact"]) == (0, True)
     assert await gateway.posted() == 0
     assert simulated.bill.lines == []
 
@@ -141,7 +143,7 @@ BODIES = {
     BodyForm.TITAN_EMBED: {"inputText": "X"},
     BodyForm.LLAMA: {"prompt": "X", "max_gen_len": 9},
     BodyForm.MISTRAL: {"prompt": "X", "max_tokens": 9},
-    BodyForm.COHERE: {"message": "X", "max_tokens": 9},
+    BodyForm.COHERE: {"prompt": "X", "max_tokens": 9},
     BodyForm.OPENAI: {"messages": [{"role": "user", "content": "X"}], "max_completion_tokens": 9},
 }
 
@@ -218,5 +220,3 @@ async def test_health_is_answered_without_a_key(gateway):
             session.get(f"{gateway.url}/_gateway/{path}") as response,
         ):
             assert response.status == 200
-
-

@@ -123,14 +123,18 @@ async def test_a_stream_that_upstream_cuts_ends_in_an_exception_not_in_silence(g
 
 
 async def test_many_streams_at_once_are_kept_apart(gateway, simulated):
-    async def one(number):
-        text = sim_marker(input=number, output=number, events=8, pace_ms=1) + "x" * 100
-        events = await gateway.ask(stream(text))
-        usage = events[-1]["metadata"]["usage"]
-        return (usage["inputTokens"], usage["outputTokens"])
-
+    key = await gateway.key()
     numbers = range(1, 17)
-    assert await asyncio.gather(*(one(n) for n in numbers)) == [(n, n) for n in numbers]
+    url = f"{gateway.url}/model/{NOVA}/converse-stream"
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key.bearer}"}) as session:
+
+        async def one(number):
+            text = sim_marker(input=number, output=number, events=8, pace_ms=1) + "x" * 100
+            async with session.post(url, json={"messages": user_says(text)}) as response:
+                usage = json.loads(decode_frames(await response.read())[-1].payload)["usage"]
+            return (usage["inputTokens"], usage["outputTokens"])
+
+        assert await asyncio.gather(*map(one, numbers)) == [(n, n) for n in numbers]
     records = await gateway.settled(16)
     assert sorted(record["output_tokens"] for record in records) == list(numbers)
     above = Decimal(await gateway.posted()).scaleb(-9) - simulated.bill.total_usd

@@ -96,9 +96,9 @@ def test_an_error_names_the_line_or_the_variable(settings_file):
 
 
 def test_lists_are_written_with_commas_in_a_variable_and_as_lists_in_the_file(settings_file):
-    file = settings_file("hosts: [a.example, 'b.example:8080']\n")
+    file = settings_file("hosts: [a.example, b.example]\n")
     settings = load_settings({"GATEWAY_TRUSTED_FRONTS": "10.0.0.0/8, ::1"}, file)
-    assert settings.hosts == ("a.example", "b.example:8080")
+    assert settings.hosts == ("a.example", "b.example")
     assert settings.trusted_fronts == (ip_network("10.0.0.0/8"), ip_network("::1"))
 
 

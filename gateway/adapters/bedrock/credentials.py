@@ -10,9 +10,6 @@ from aiobotocore.session import (  # type: ignore[import-untyped]  # ships no ty
     AioSession,
     get_session,
 )
-from botocore.exceptions import (  # type: ignore[import-untyped]  # ships no type marker
-    BotoCoreError,
-)
 
 from gateway.domain.clock import Clock
 from gateway.domain.errors import Fault, GatewayError
@@ -81,7 +78,9 @@ class UpstreamCredentials:
                 if self._provider is None:
                     raise _unavailable("no AWS credentials were found by botocore's chain")
                 frozen = await self._provider.get_frozen_credentials()
-        except (BotoCoreError, TimeoutError) as exc:
+        except GatewayError:
+            raise
+        except Exception as exc:  # a provider raises what it likes: STS, a file, a process
             raise _unavailable("the gateway's AWS credentials could not be obtained") from exc
         if not frozen.access_key or not frozen.secret_key:
             raise _unavailable("the gateway's AWS credentials are empty")

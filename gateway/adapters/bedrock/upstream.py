@@ -33,6 +33,7 @@ class UpstreamOptions:
     runtime_endpoint: str | None = None
     control_endpoint: str | None = None
     connect_timeout_s: float = 5.0
+    pool_timeout_s: float = 10.0
     head_timeout_s: float = 900.0
     pool_size: int = 1024
 
@@ -179,7 +180,10 @@ def open_session(options: UpstreamOptions) -> aiohttp.ClientSession:
         auto_decompress=False,
         raise_for_status=False,
         timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=options.connect_timeout_s, connect=None
+            total=None,
+            # Whoever waits here has sent nothing, and must hear so before the head's deadline.
+            connect=options.pool_timeout_s + options.connect_timeout_s,
+            sock_connect=options.connect_timeout_s,
         ),
         skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
         read_bufsize=1 << 16,

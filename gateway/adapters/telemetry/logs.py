@@ -47,8 +47,9 @@ class LogObserver:
         """Writes the fact."""
         try:
             self._write(fact)
-        except OSError:
-            # Logging must not fail a call; the journal has what matters.
+        except (OSError, ValueError):
+            # Logging must not fail a call (a closed stream is a ValueError); the journal has
+            # what matters.
             return
 
     def _write(self, fact: Fact) -> None:

@@ -153,8 +153,8 @@ def _mistral(generation: Generation) -> tuple[Chunk, Chunk]:
 
 
 def _cohere(generation: Generation) -> tuple[Chunk, Chunk]:
-    body = {"text": generation.text, "finish_reason": stop_word(generation), "chat_history": []}
-    return body, {}
+    made = {"id": "1", "text": generation.text, "finish_reason": stop_word(generation)}
+    return {"id": "1", "generations": [made]}, {}
 
 
 def _openai(generation: Generation) -> tuple[Chunk, Chunk]:

@@ -98,11 +98,8 @@ def _mistral(generation: Generation) -> Chunks:
 
 
 def _cohere(generation: Generation) -> Chunks:
-    text: list[Chunk] = [
-        {"event_type": "text-generation", "is_finished": False, "text": piece}
-        for piece in generation.pieces
-    ]
-    last: Chunk = {"event_type": "stream-end", "is_finished": True}
+    text: list[Chunk] = [{"text": piece, "is_finished": False} for piece in generation.pieces]
+    last: Chunk = {"is_finished": True}
     return [], text, [last | {"finish_reason": stop_word(generation)}]
 
 

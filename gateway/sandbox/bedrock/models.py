@@ -182,12 +182,12 @@ SERVED: tuple[ServedModel, ...] = (
         profiles=(),
     ),
     ServedModel(
-        id="cohere.command-r-v1:0",
-        name="Command R",
+        id="cohere.command-light-text-v14",
+        name="Command Light",
         provider="Cohere",
         form=BodyForm.COHERE,
-        max_output_tokens=4000,
-        rates=_rates("0.5", "1.5"),
+        max_output_tokens=4096,
+        rates=_rates("0.3", "0.6"),
         profiles=(),
     ),
     ServedModel(

@@ -37,8 +37,7 @@ class House:
 
     async def settle(self):
         """Lets lookups in the background end."""
-        while self.directory._lookups:
-            await asyncio.sleep(0)
+        await asyncio.gather(*self.directory._lookups.values(), return_exceptions=True)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_neither_the_store_nor_a_repr_shows_the_secret():
         {"created_by": "somebody else"},
         {"bearer_digest": SEALER.bearer_digest("a key of my own")},
     ],
-    ids=lambda change: "-".join(change),
+    ids=str,
 )
 def test_whoever_writes_to_the_store_cannot_change_what_a_key_says(change):
     with pytest.raises(GatewayError) as caught:

@@ -135,9 +135,7 @@ async def test_nobody_is_told_a_role_without_the_key():
     assert error.reason is Reason.SIGNATURE_INVALID
 
 
-@pytest.mark.parametrize(
-    ("key", "role"), [(ADMIN_TOKEN, Role.ADMIN), (CALLER_TOKEN, Role.CALLER)]
-)
+@pytest.mark.parametrize(("key", "role"), [(ADMIN_TOKEN, Role.ADMIN), (CALLER_TOKEN, Role.CALLER)])
 async def test_the_holder_of_a_bearer_key_is_known_whatever_the_role(key, role):
     request = presented(("authorization", f"Bearer {key}"))
     caller = await authenticator().authenticate_bearer_key(request, NOON)

@@ -48,11 +48,19 @@ def test_no_symmetric_algorithm_is_ever_accepted():
         {"kty": "oct", "k": "c2VjcmV0", "kid": "e"},
         {"kty": "RSA", "kid": "e"},
         {"kty": "RSA", "kid": 7},
+        jwk_of(rsa_key(), "e", alg=["RS256"]),
+        jwk_of(rsa_key(), "e", alg={}),
+        jwk_of(rsa_key(), "e", kty=["RSA"]),
+        jwk_of(ec_key(), "e", crv=["P-256"]),
+        jwk_of(rsa_key(), "e", n=7),
+        jwk_of(rsa_key(), "e", n="!"),
+        jwk_of(rsa_key(), "e", use=["sig"]),
+        jwk_of(rsa_key(), "e", key_ops="verify"),
         {"kid": "e"},
         "not an object",
         None,
     ],
-    ids=str,
+    ids=range(22),
 )
 def test_a_key_that_may_not_verify_signatures_is_passed_over(useless):
     keys = parse_key_set(key_set(useless, jwk_of(ec_key(), "good")))

@@ -172,8 +172,10 @@ async def test_a_claim_that_is_no_name_is_refused_rather_than_left_out(changed):
 
 
 def public_pem():
-    return rsa_key().public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return (
+        rsa_key()
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 

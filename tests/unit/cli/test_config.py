@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from gateway.cli.config import app
 from gateway.settings import SECRETS, Settings
 
+ROOT = Path(__file__).resolve().parents[3]
 KEY = "k3yS0fRandomCharactersAreLongEnough="
 
 
@@ -27,10 +30,9 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def files_in_place(tmp_path):
+    """The files that the repository ships, where the defaults expect them."""
     (tmp_path / "policies").mkdir()
-    (tmp_path / "config").mkdir()
-    for name in ("prices.yaml", "models.yaml"):
-        (tmp_path / "config" / name).write_text("")
+    shutil.copytree(ROOT / "config", tmp_path / "config")
 
 
 def test_show_names_every_setting_with_its_value_and_its_source(run):
@@ -66,13 +68,21 @@ def test_show_hides_secrets(run, form):
 def test_show_is_a_table_for_people(run):
     result = run("show")
     assert "127.0.0.1:8080" in result.output
-    assert "unset" in result.output
+    assert "admin_listen" in result.output
 
 
 @pytest.mark.usefixtures("files_in_place")
 def test_check_says_that_all_is_in_order(run):
     assert run("check").output == "The settings are in order.\n"
     assert json.loads(run("check", "--json").output) == {"ok": True, "problems": []}
+
+
+@pytest.mark.usefixtures("files_in_place")
+def test_check_reads_what_the_settings_name(run, tmp_path):
+    (tmp_path / "policies" / "acme.yaml").write_text("version: 1\norgs: acme\n")
+    result = run("check")
+    assert result.exit_code == 1
+    assert "policies/acme.yaml:2:1: unknown key 'orgs': did you mean 'org'?" in result.output
 
 
 def test_check_names_files_that_are_not_there(run):
@@ -86,14 +96,19 @@ def test_check_names_files_that_are_not_there(run):
     assert "policies: no folder policies (default)" in result.output
 
 
-@pytest.mark.parametrize("command", ["show", "check"])
-def test_settings_that_are_wrong_are_exit_1_with_the_place(run, tmp_path, command):
+def test_settings_that_are_wrong_fail_the_check_with_the_place(run, tmp_path):
     (tmp_path / "own.yaml").write_text("wrokers: 1\n")
-    result = run(command, "--config", "own.yaml")
+    problem = "own.yaml:1:1: unknown key 'wrokers': did you mean 'workers'?"
+    result = run("check", "--config", "own.yaml")
     assert result.exit_code == 1
-    assert "own.yaml:1:1: unknown key 'wrokers': did you mean 'workers'?" in result.output
-    as_json = json.loads(run(command, "--config", "own.yaml", "--json").output)
-    assert as_json["ok"] is False
+    assert problem in result.output
+    as_json = run("check", "--config", "own.yaml", "--json")
+    assert json.loads(as_json.output) == {"ok": False, "problems": [problem]}
+    assert run("show", "--config", "own.yaml").exit_code == 2
+
+
+def test_variables_of_the_client_are_no_settings(run):
+    assert run("show", GATEWAY_ADMIN_KEY="a-key").exit_code == 0
 
 
 def test_wrong_usage_is_exit_2(run):

@@ -34,10 +34,9 @@ class House:
             self.stream, self.table, self.letters, self.observer, self.bounds, chance=lambda: 0.0
         )
 
-    async def run_until(self, is_reached):
+    async def run_until_acknowledged(self):
         running = asyncio.create_task(self.flusher.run())
-        while not is_reached():
-            await asyncio.sleep(0)
+        await self.stream.was_acknowledged.wait()
         self.flusher.stop()
         await running
 
@@ -114,7 +113,7 @@ async def test_what_could_not_be_put_aside_stays_in_the_journal():
 
 async def test_errors_are_told_without_content_and_tried_again():
     house = House(MemoryStream([record(end_user="a-canary")]), MemoryUsageTable(failures=5))
-    await house.run_until(lambda: house.stream.acknowledged)
+    await house.run_until_acknowledged()
     assert len(house.observer.facts) == 5
     assert {fact.component for fact in house.observer.facts} == {"journal_flusher"}
     assert "a-canary" not in str(house.observer.facts)
@@ -131,7 +130,7 @@ async def test_a_bug_is_told_and_does_not_end_the_flusher():
             return await super().write(documents)
 
     house = House(MemoryStream([record()]), BuggyTable())
-    await house.run_until(lambda: house.stream.acknowledged)
+    await house.run_until_acknowledged()
     assert isinstance(house.observer.facts[0], UnexpectedError)
     assert "ZeroDivisionError" in house.observer.facts[0].traceback
 
@@ -167,18 +166,22 @@ async def test_draining_gives_up_when_the_table_is_down():
 
 
 async def test_a_stop_is_heard_during_a_pause():
+    asked = asyncio.Event()
+
     class DeadStream(MemoryStream):
         async def claim(self, limit, wait_ms):
-            self.claims += 1
+            asked.set()
             raise GatewayError(Reason.LEDGER_UNAVAILABLE, f"{limit} {wait_ms}")
 
-    stream = DeadStream()
     flusher = JournalFlusher(
-        stream, MemoryUsageTable(), MemoryDeadLetters(), RememberingObserver(), chance=lambda: 1e6
+        DeadStream(),
+        MemoryUsageTable(),
+        MemoryDeadLetters(),
+        RememberingObserver(),
+        chance=lambda: 1e6,  # a pause of a day
     )
     running = asyncio.create_task(flusher.run())
-    while not stream.claims:
-        await asyncio.sleep(0)
+    await asked.wait()
     flusher.stop()
     async with asyncio.timeout(5):
         await running

@@ -25,11 +25,13 @@ class Issuer:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.requests = 0
+        self.was_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
     async def answer(self, _request):
         self.requests += 1
+        self.was_asked.set()
         await self.may_answer.wait()
         return web.Response(body=self.document, status=self.status, headers=self.headers)
 
@@ -75,8 +77,7 @@ async def test_keys_are_fetched_when_first_needed_and_kept(source, issuer):
 async def test_many_at_once_cause_one_fetch(source, issuer):
     issuer.may_answer.clear()
     finding = [asyncio.create_task(source.find("old")) for _ in range(20)]
-    while not issuer.requests:
-        await asyncio.sleep(0)
+    await issuer.was_asked.wait()
     issuer.may_answer.set()
     assert {key.key_id for key in await asyncio.gather(*finding)} == {"old"}
     assert issuer.requests == 1
@@ -85,8 +86,7 @@ async def test_many_at_once_cause_one_fetch(source, issuer):
 async def test_a_waiter_that_gives_up_does_not_take_the_others_along(source, issuer):
     issuer.may_answer.clear()
     first = asyncio.create_task(source.find("old"))
-    while not issuer.requests:
-        await asyncio.sleep(0)
+    await issuer.was_asked.wait()
     second = asyncio.create_task(source.find("old"))
     first.cancel()
     issuer.may_answer.set()

@@ -87,15 +87,20 @@ async def test_acknowledging_twice_is_harmless(client, stream):
     assert await stream.backlog() == 0
 
 
-async def test_positions_are_compared_as_numbers_not_as_text(client, stream):
-    """`9-…` is before `10-…`; a trim by text order would lose the second."""
-    await client.xadd("{s0}:usage", {"record": "a"}, id="9-1")
-    await client.xadd("{s0}:usage", {"record": "b"}, id="10-1")
-    await client.xgroup_create("{s0}:usage", "slow", id="9-1")
-    await client.xgroup_create("{s0}:usage", "fast", id="10-1")
+@pytest.mark.parametrize(("first", "second"), [("9-1", "10-1"), ("10-9", "10-10"), ("9-2", "10-1")])
+@pytest.mark.parametrize("slow_group", ["a", "z"])
+async def test_positions_are_compared_as_numbers_not_as_text(
+    client, stream, first, second, slow_group
+):
+    """`9-…` is before `10-…`; a trim by text order, or by the faster group, would lose money."""
+    await client.xadd("{s0}:usage", {"record": "first"}, id=first)
+    await client.xadd("{s0}:usage", {"record": "second"}, id=second)
+    await client.xgroup_create("{s0}:usage", slow_group, id=first)
+    await client.xgroup_create("{s0}:usage", "m", id=second)
     entries = await stream.claim(9, 0)
     await stream.acknowledge([entry.position for entry in entries])
-    assert [position for position, _ in await client.xrange("{s0}:usage")] == [b"10-1"]
+    left = await client.xrange("{s0}:usage")
+    assert [position for position, _ in left] == [second.encode()]
 
 
 async def test_the_entries_of_a_dead_reader_are_taken_over(client):

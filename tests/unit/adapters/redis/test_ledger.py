@@ -256,6 +256,15 @@ async def test_amounts_up_to_the_ledgers_range_keep_every_digit(client, ledger):
     }
 
 
+async def test_a_debt_ends_at_the_ledgers_range(client, ledger):
+    claim = rate(1, 10)
+    for name in ("a", "b"):
+        await ledger.reserve(plan(name, claim))
+    for name in ("a", "b"):
+        await ledger.post(posting(name, 0, tokens=2**53 - 1))
+    assert (await state_of_redis(client)).backlogs[claim.account.key][0] == 2**53 - 1
+
+
 async def test_a_library_that_cannot_be_loaded_stops_the_start():
     async def complain(_command):
         return b"-ERR unknown command 'FUNCTION'\r\n"

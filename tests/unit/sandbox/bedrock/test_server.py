@@ -171,7 +171,7 @@ BODIES = {
     BodyForm.TITAN_EMBED: {"inputText": "X"},
     BodyForm.LLAMA: {"prompt": "X", "max_gen_len": 9},
     BodyForm.MISTRAL: {"prompt": "X", "max_tokens": 9},
-    BodyForm.COHERE: {"message": "X", "max_tokens": 9},
+    BodyForm.COHERE: {"prompt": "X", "max_tokens": 9},
     BodyForm.OPENAI: {"messages": [{"role": "user", "content": "X"}], "max_completion_tokens": 9},
 }
 ONE_OF_EACH = {model.form: model for model in reversed(SERVED) if not model.profile_only}
