@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -98,13 +98,6 @@ def _key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _network(value: Any) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value))
-    except ValueError as exc:
-        raise ValueError(f"expected an address or network such as 10.0.0.0/8: {exc}") from exc
-
-
 def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if not isinstance(value, str) or pattern.fullmatch(value) is None:
@@ -125,10 +118,7 @@ ListenAddress = Annotated[Address, BeforeValidator(_address)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 MasterKey = Annotated[SecretStr, AfterValidator(_key)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Region = Annotated[str, BeforeValidator(_matching(_REGION, "a region such as eu-central-1"))]
 HostName = Annotated[str, BeforeValidator(_matching(_HOST, "a host name without port"))]
 Account = Annotated[str, BeforeValidator(_matching(_ACCOUNT, "an account id of 12 digits"))]
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
-"""Asymmetric only: a key that verifies must not be able to sign."""

@@ -28,13 +28,11 @@ from gateway.documents.marked_yaml import (
 from gateway.setting_types import (
     Account,
     Address,
-    Algorithm,
     HomePath,
     HostName,
     HttpUrl,
     ListenAddress,
     MasterKey,
-    Network,
     RedisUrl,
     Region,
     is_loopback_url,
@@ -78,9 +76,6 @@ class Settings(BaseModel):
         "Host names (without port) that are served, others are refused.",
         (),
         shown="the listen address",
-    )
-    trusted_fronts: Annotated[tuple[Network, ...], _Comma] = _says(
-        "Addresses or networks whose X-Forwarded-* headers count.", (), shown="none"
     )
     workers: Annotated[int, Field(ge=1, le=256)] | None = _says(
         "Data-plane processes that share the port.", shown="number of cores"
@@ -159,9 +154,6 @@ class Settings(BaseModel):
     jwt_audience: str | None = _says("Audience (aud) a caller's JWT must name.")
     jwt_jwks_url: HttpUrl | None = _says("Where the issuer publishes its keys.")
     jwt_key_file: HomePath | None = _says("The issuer's public key (PEM), instead of a JWKS URL.")
-    jwt_algorithms: Annotated[tuple[Algorithm, ...], _Comma] = _says(
-        "Signature algorithms that are accepted.", ("RS256", "ES256")
-    )
     jwt_org_claim: str = _says("Claim that names the org.", "org")
     jwt_team_claim: str = _says("Claim that names the team.", "team")
     jwt_user_claim: str = _says("Claim that names the user.", "sub")

@@ -16,6 +16,8 @@ from gateway.authn.presented import (
     TokenCredential,
     credential_of,
 )
+from gateway.authn.short_term_key import PREFIX as SHORT_TERM_PREFIX
+from gateway.authn.short_term_key import ShortTermKeyVerifier
 from gateway.authn.sigv4_verifier import Sigv4Verifier
 from gateway.domain.caller import Caller, CredentialKind, Role
 from gateway.domain.errors import GatewayError
@@ -28,7 +30,7 @@ __all__ = ["Authenticated", "Authenticator", "PresentedRequest"]
 class Authenticated:
     """Somebody vouched for the request.
 
-    `region` is what a signature was made for, which selects the upstream; None for tokens.
+    `region` is what a signature was made for, which selects the upstream; None if nothing says.
     `signed_headers` are what the signature covers, lower-case; None for tokens (all count alike).
     """
 
@@ -50,6 +52,7 @@ class Authenticator:
         max_skew: timedelta = timedelta(minutes=5),
     ) -> None:
         self._signatures = Sigv4Verifier(keys, allowed_regions=allowed_regions, max_skew=max_skew)
+        self._short_term = ShortTermKeyVerifier(self._signatures, max_skew=max_skew)
         self._bearers = BearerVerifier(keys, digest)
         self._jwt = jwt
 
@@ -92,12 +95,19 @@ class Authenticator:
                     region=claimed.region,
                     signed_headers=frozenset(claimed.signed_headers),
                 )
-            case TokenCredential(token):
-                if self._jwt is not None and credential.looks_like_jwt:
-                    caller = await self._jwt.verify(token, now)
-                else:
-                    key = await self._bearers.verify(token, now)
-                    caller = caller_of(key, CredentialKind.BEARER_KEY)
-                return Authenticated(caller=caller, region=None, signed_headers=None)
+            case TokenCredential():
+                return await self._of_token(credential, now)
             case _:
                 assert_never(credential)
+
+    async def _of_token(self, credential: TokenCredential, now: datetime) -> Authenticated:
+        region = None
+        if self._jwt is not None and credential.looks_like_jwt:
+            caller = await self._jwt.verify(credential.token, now)
+        elif credential.token.startswith(SHORT_TERM_PREFIX):
+            key, region = await self._short_term.verify(credential.token, now)
+            caller = caller_of(key, CredentialKind.BEARER_KEY)
+        else:
+            key = await self._bearers.verify(credential.token, now)
+            caller = caller_of(key, CredentialKind.BEARER_KEY)
+        return Authenticated(caller=caller, region=region, signed_headers=None)

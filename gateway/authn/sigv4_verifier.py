@@ -15,6 +15,8 @@ from gateway.authn.issued_key import expect_in_force
 from gateway.authn.ports import IssuedKey, KeyDirectory
 from gateway.authn.presented import PresentedRequest
 from gateway.bedrock.sigv4 import (
+    BEDROCK_RULES,
+    CanonicalRules,
     ClaimedSignature,
     RequestToSign,
     SigningKeys,
@@ -46,12 +48,14 @@ class Sigv4Verifier:
         allowed_regions: frozenset[str],
         max_skew: timedelta = timedelta(minutes=5),
         services: frozenset[str] = SERVICES,
+        rules: CanonicalRules = BEDROCK_RULES,
         signing_keys: SigningKeys | None = None,
     ) -> None:
         self._keys = keys
         self._allowed_regions = allowed_regions
         self._max_skew = max_skew
         self._services = services
+        self._rules = rules
         self._signing_keys = signing_keys or SigningKeys()
 
     async def verify(
@@ -64,10 +68,9 @@ class Sigv4Verifier:
         claimed = parse_authorization(authorization)
         stated = _stated(presented)
         timestamp = self._expect_current(stated, claimed, now)
-        self._expect_scope(claimed)
+        self.expect_scope(claimed)
         _expect_signed_headers(stated, claimed)
         _expect_body(stated, presented.body_sha256)
-        key = await self._keys.find(KeyId(claimed.access_key))
         request = RequestToSign(
             method=presented.method,
             raw_path=presented.raw_path,
@@ -76,9 +79,24 @@ class Sigv4Verifier:
             body_sha256=presented.body_sha256,
             authority=presented.host,
         )
+        return await self.signer_of(request, claimed, timestamp, now), claimed
+
+    async def signer_of(
+        self, request: RequestToSign, claimed: ClaimedSignature, timestamp: str, now: datetime
+    ) -> IssuedKey:
+        """The key whose secret made this signature. All that needs no key is checked before.
+
+        Raises: GatewayError of SIGNATURE_INVALID, CREDENTIAL_* or KEYS_UNAVAILABLE.
+        """
+        key = await self._keys.find(KeyId(claimed.access_key))
         secret = _NOBODY_S_SECRET if key is None else key.secret
         expected = signature_of(
-            request, claimed, secret, timestamp=timestamp, keys=self._signing_keys
+            request,
+            claimed,
+            secret,
+            timestamp=timestamp,
+            keys=self._signing_keys,
+            rules=self._rules,
         )
         matches = compare_digest(expected, claimed.signature)
         if key is None or not matches:
@@ -89,7 +107,25 @@ class Sigv4Verifier:
                 "secret access key and the signing method.",
             )
         expect_in_force(key, now)
-        return key, claimed
+        return key
+
+    def expect_scope(self, claimed: ClaimedSignature) -> None:
+        """Lets a claim pass that is for Bedrock in a region that is served.
+
+        Raises: GatewayError of SIGNATURE_INVALID or REGION_NOT_ALLOWED.
+        """
+        if claimed.service not in self._services:
+            raise GatewayError(
+                Reason.SIGNATURE_INVALID,
+                "Credential should be scoped to correct service: "
+                f"{' or '.join(sorted(self._services))}.",
+            )
+        if claimed.region not in self._allowed_regions:
+            raise GatewayError(
+                Reason.REGION_NOT_ALLOWED,
+                "Credential is scoped to a region that is not served here. Sign for one of: "
+                f"{', '.join(sorted(self._allowed_regions))}.",
+            )
 
     def _expect_current(
         self, stated: dict[str, str], claimed: ClaimedSignature, now: datetime
@@ -98,7 +134,7 @@ class Sigv4Verifier:
         timestamp = stated.get("x-amz-date")
         if timestamp is None:
             raise _incomplete("the header x-amz-date is missing")
-        signed_at = _parse_timestamp(timestamp)
+        signed_at = parse_timestamp(timestamp)
         if timestamp[:8] != claimed.date:
             raise GatewayError(
                 Reason.SIGNATURE_INVALID,
@@ -112,20 +148,6 @@ class Sigv4Verifier:
                 Reason.SIGNATURE_INVALID, "The headers Date and x-amz-date contradict each other."
             )
         return timestamp
-
-    def _expect_scope(self, claimed: ClaimedSignature) -> None:
-        if claimed.service not in self._services:
-            raise GatewayError(
-                Reason.SIGNATURE_INVALID,
-                "Credential should be scoped to correct service: "
-                f"{' or '.join(sorted(self._services))}.",
-            )
-        if claimed.region not in self._allowed_regions:
-            raise GatewayError(
-                Reason.REGION_NOT_ALLOWED,
-                "Credential is scoped to a region that is not served here. Sign for one of: "
-                f"{', '.join(sorted(self._allowed_regions))}.",
-            )
 
 
 def _stated(presented: PresentedRequest) -> dict[str, str]:
@@ -176,7 +198,8 @@ def _not_current(signed_at: datetime, now: datetime, max_skew: timedelta) -> Gat
     return GatewayError(Reason.SIGNATURE_EXPIRED, f"{what}{minutes} min.)")
 
 
-def _parse_timestamp(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
+    """The instant of an `x-amz-date`. Raises: GatewayError(CREDENTIAL_MALFORMED)."""
     if len(text) == _TIMESTAMP_CHARACTERS and text.isascii():
         day, time = text[:8], text[9:15]
         if day.isdigit() and time.isdigit() and text[8] == "T" and text[15] == "Z":

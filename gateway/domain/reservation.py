@@ -59,7 +59,8 @@ class BalanceClaim:
 class BucketClaim:
     """A claim on a rate (GCRA). Units: requests or tokens; `period_ms` refills `capacity` of them.
 
-    Invariant: `amount <= capacity` (a larger claim can never fit and is refused by the plan).
+    Invariant: `amount <= capacity` if enforced (a larger claim can never fit and is refused by the
+    plan). One that is observed and does not fit takes nothing and reports itself above capacity.
     """
 
     account: Account

@@ -8,7 +8,6 @@ from gateway.domain.money import NanoUsd, format_usd
 from gateway.domain.reservation import Resource
 from gateway.proxy.stage_values import AdmittedCall
 
-
 SERVER = ("server", "bedrock-gateway")
 
 

@@ -10,7 +10,7 @@ from gateway.proxy.answer_headers import SERVER
 
 
 class Health:
-    """Answers `/_gateway/live` and `/_gateway/ready`; nothing else of the gateway is public here."""
+    """Answers `/_gateway/live` and `/_gateway/ready`; nothing else is public here."""
 
     def __init__(self, is_ready: Callable[[], bool]) -> None:
         self._is_ready = is_ready

@@ -1,4 +1,4 @@
-"""Identify: which catalogued model stands behind the id or ARN, and what does the body ask of it?"""
+"""Identify: which catalogued model stands behind the id or ARN, and what does the body ask?"""
 
 from __future__ import annotations
 

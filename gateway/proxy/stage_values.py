@@ -1,4 +1,4 @@
-"""What passes between the stages: frozen values, each the proof that the stage before was passed."""
+"""What passes between the stages: frozen values, each the proof of the stage before."""
 
 from __future__ import annotations
 

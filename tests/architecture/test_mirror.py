@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.architecture.house import (
     PACKAGE,
     ROOT,
@@ -16,6 +14,7 @@ from tests.architecture.house import (
 
 TESTED_ELSEWHERE = {
     "gateway/__main__.py": "hands over to the command line: tests/unit/cli",
+    "gateway/compose/": "introduces parts to one another: run whole by tests/functional",
 }
 
 
@@ -24,15 +23,32 @@ def does_nothing(path):
     return not any(does_something(function) for function in functions_in(tree_of(path)))
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_every_module_that_does_something_has_its_own_unit_test(path):
-    if name_of(path) in TESTED_ELSEWHERE or does_nothing(path):
-        return
+def mirror_of(path):
+    """Where the unit test of a module is; a package's own is named like the package."""
     inside = path.relative_to(PACKAGE)
     stem = inside.parent.name if inside.name == "__init__.py" else inside.stem
-    mirror = ROOT / "tests" / "unit" / inside.parent / f"test_{stem}.py"
-    assert mirror.is_file(), f"{name_of(path)} has no {name_of(mirror)}"
-    assert any(f.name.startswith("test_") for f in functions_in(tree_of(mirror)))
+    return ROOT / "tests" / "unit" / inside.parent / f"test_{stem}.py"
+
+
+def test_every_module_that_does_something_has_its_own_unit_test():
+    missing = [
+        f"{name_of(path)}: {name_of(mirror_of(path))}"
+        for path in modules()
+        if not name_of(path).startswith(tuple(TESTED_ELSEWHERE))
+        and not does_nothing(path)
+        and not mirror_of(path).is_file()
+    ]
+    assert missing == [], "\n".join(["without a unit test:", *missing])
+
+
+def test_every_unit_test_file_holds_a_test():
+    unit = (ROOT / "tests" / "unit").rglob("test_*.py")
+    empty = [
+        name_of(path)
+        for path in unit
+        if not any(f.name.startswith("test_") for f in functions_in(tree_of(path)))
+    ]
+    assert empty == []
 
 
 def test_every_unit_test_belongs_to_a_module():
@@ -49,4 +65,4 @@ def test_every_unit_test_belongs_to_a_module():
 
 
 def test_exceptions_from_the_mirror_still_exist():
-    assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).is_file()] == []
+    assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []

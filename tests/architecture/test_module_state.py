@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 
-import pytest
-
 from tests.architecture.house import dotted, imported_names, modules, name_of, tree_of
 
 MUTABLE_LITERALS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
@@ -52,32 +50,55 @@ def mutated_names(tree):
             yield target.id
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_no_module_keeps_mutable_state(path):
+def mutable_state(path):
+    """What a module would remember, as findings."""
     tree = tree_of(path)
     names = imported_names(tree)
     mutated = set(mutated_names(tree))
-    found = []
     for name, value, line in module_level_values(tree):
         if isinstance(value, ast.Call) and dotted(value.func, names) in MUTABLE_TYPES:
-            found.append(f"line {line}: {name} is a mutable object of the module")
+            yield f"{name_of(path)}:{line}: {name} is a mutable object of the module"
         if isinstance(value, MUTABLE_LITERALS) and (
             name in mutated or (name != name.upper() and name != "__all__")
         ):
-            found.append(f"line {line}: {name} is changed, or not named as a constant")
-    assert found == []
+            yield f"{name_of(path)}:{line}: {name} is changed, or not named as a constant"
 
 
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_no_function_rebinds_a_name_of_its_module_or_remembers_without_bound(path):
+def test_no_module_keeps_mutable_state():
+    assert [finding for path in modules() for finding in mutable_state(path)] == []
+
+
+def test_no_function_rebinds_a_name_of_its_module():
+    rebound = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Global)
+    ]
+    assert rebound == []
+
+
+def unbounded_memories(path):
     tree = tree_of(path)
     names = imported_names(tree)
-    rebound = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Global)]
-    assert rebound == []
-    unbounded = [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute | ast.Name)
-        and dotted(node, names) in {"functools.cache", "functools.cached_property"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name) and dotted(node, names) == "functools.cache":
+            yield f"{name_of(path)}:{node.lineno}"
+
+
+def test_nothing_is_remembered_without_bound():
+    assert [finding for path in modules() for finding in unbounded_memories(path)] == []
+
+
+def test_the_check_finds_what_it_looks_for(tmp_path, monkeypatch):
+    module = tmp_path / "module.py"
+    module.write_text(
+        "from collections import deque\n_SEEN = deque()\n_KNOWN = {}\ncache = []\n"
+        "TABLE = {'a': 1}\n\ndef remember(key):\n    _KNOWN[key] = TABLE[key]\n"
+    )
+    monkeypatch.setattr("tests.architecture.house.ROOT", tmp_path)
+    assert [finding.split(": ", 1)[1] for finding in mutable_state(module)] == [
+        "_SEEN is a mutable object of the module",
+        "_KNOWN is changed, or not named as a constant",
+        "cache is changed, or not named as a constant",
     ]
-    assert unbounded == []

@@ -14,7 +14,7 @@ from gateway.domain.period import Period
 from gateway.domain.reservation import Granted
 from tests.fakes.ledgers import budget, plan, posting
 
-CALLS = 150
+CALLS = 80
 AT_ONCE = 16
 
 

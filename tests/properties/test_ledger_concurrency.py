@@ -12,7 +12,7 @@ from tests.fakes.ledgers import state_of_redis
 
 ROOT = Path(__file__).parents[2]
 SPENDERS = 4
-CEILING = 20_000
+CEILING = 10_000
 
 
 async def test_i2_i5_four_processes_never_overspend_one_budget_together(valkey_url):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.setting_types import (
     Account,
     Address,
-    Algorithm,
     HostName,
     HttpUrl,
     MasterKey,
-    Network,
     RedisUrl,
     Region,
     is_loopback_url,
@@ -88,9 +84,7 @@ def test_a_master_key_is_long_and_not_a_pattern():
         assert not accepts(MasterKey, weak)
 
 
-def test_networks_regions_hosts_and_accounts_are_checked():
-    assert TypeAdapter(Network).validate_python("10.0.0.0/8") == ip_network("10.0.0.0/8")
-    assert not accepts(Network, "10.0.0.1/8")
+def test_regions_hosts_and_accounts_are_checked():
     for region in ("us-east-1", "eu-central-1", "us-gov-west-1", "ap-southeast-3"):
         assert accepts(Region, region)
     for region in ("", "useast1", "US-EAST-1", "us-east-1.evil.example", "../x"):
@@ -101,12 +95,6 @@ def test_networks_regions_hosts_and_accounts_are_checked():
         assert not accepts(HostName, host)
     assert accepts(Account, "123456789012")
     assert not accepts(Account, 123456789012)
-
-
-def test_no_symmetric_signature_is_an_algorithm():
-    assert accepts(Algorithm, "ES256")
-    assert not accepts(Algorithm, "HS256")
-    assert not accepts(Algorithm, "none")
 
 
 def test_a_list_may_be_written_with_commas():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,6 @@ def test_without_anything_the_defaults_are_safe():
     assert settings.redis_url is None
     assert settings.master_key is None
     assert settings.max_body_bytes == 25 * 1024 * 1024
-    assert settings.trusted_fronts == ()
     assert settings.jwt_issuer is None
     assert set(settings.sources.values()) == {"default"}
 
@@ -97,9 +95,9 @@ def test_an_error_names_the_line_or_the_variable(settings_file):
 
 def test_lists_are_written_with_commas_in_a_variable_and_as_lists_in_the_file(settings_file):
     file = settings_file("hosts: [a.example, b.example]\n")
-    settings = load_settings({"GATEWAY_TRUSTED_FRONTS": "10.0.0.0/8, ::1"}, file)
+    settings = load_settings({"GATEWAY_HOME_ACCOUNTS": "111111111111, 222222222222"}, file)
     assert settings.hosts == ("a.example", "b.example")
-    assert settings.trusted_fronts == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert settings.home_accounts == ("111111111111", "222222222222")
 
 
 @pytest.mark.parametrize(

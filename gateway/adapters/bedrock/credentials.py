@@ -73,15 +73,11 @@ class UpstreamCredentials:
     async def _fetch(self) -> AwsCredentials:
         try:
             async with asyncio.timeout(_LONGEST_FETCH_S):
-                if self._provider is None:
-                    self._provider = await self._session.get_credentials()
-                if self._provider is None:
-                    raise _unavailable("no AWS credentials were found by botocore's chain")
-                frozen = await self._provider.get_frozen_credentials()
-        except GatewayError:
-            raise
+                frozen = await self._frozen()
         except Exception as exc:  # a provider raises what it likes: STS, a file, a process
             raise _unavailable("the gateway's AWS credentials could not be obtained") from exc
+        if frozen is None:
+            raise _unavailable("no AWS credentials were found by botocore's chain")
         if not frozen.access_key or not frozen.secret_key:
             raise _unavailable("the gateway's AWS credentials are empty")
         return AwsCredentials(
@@ -89,6 +85,12 @@ class UpstreamCredentials:
             secret=frozen.secret_key,
             session_token=frozen.token or None,
         )
+
+    async def _frozen(self) -> Any:
+        """The credentials as botocore has them now; None if its chain finds none."""
+        if self._provider is None:
+            self._provider = await self._session.get_credentials()
+        return None if self._provider is None else await self._provider.get_frozen_credentials()
 
 
 def _unavailable(detail: str) -> GatewayError:

@@ -24,6 +24,7 @@ from tests.fakes.jwt_issuer import (
     rsa_key,
     token,
 )
+from tests.fakes.short_term_keys import mint
 
 CALLER_ID, ADMIN_ID = KeyId("AKIA" + "A" * 16), KeyId("AKIA" + "B" * 16)
 CALLER_TOKEN = bearer_key(CALLER_ID, bytes(32))
@@ -108,6 +109,27 @@ async def test_a_bearer_key_works_beside_tokens():
     by = authenticator(jwt=jwt_verifier())
     proof = await by.authenticate(presented(("x-api-key", CALLER_TOKEN)), NOON)
     assert proof.caller.key_id == CALLER_ID
+
+
+async def test_a_short_term_key_tells_caller_and_region():
+    request = presented(("authorization", f"Bearer {mint(key_id=CALLER_ID)}"))
+    proof = await authenticator().authenticate(request, NOON)
+    assert (proof.caller.key_id, proof.region) == (CALLER_ID, "us-east-1")
+    assert proof.signed_headers is None
+
+
+async def test_a_short_term_key_of_an_administrator_calls_no_model():
+    token_of_admin = mint(key_id=ADMIN_ID, secret="ADMIN-SECRET")
+    request = presented(("authorization", f"Bearer {token_of_admin}"))
+    error = await refusal(authenticator().authenticate(request, NOON))
+    assert error.reason is Reason.ROLE_NOT_ALLOWED
+
+
+async def test_a_short_term_key_opens_no_admin_door():
+    token_of_admin = mint(key_id=ADMIN_ID, secret="ADMIN-SECRET")
+    request = presented(("authorization", f"Bearer {token_of_admin}"))
+    error = await refusal(authenticator().authenticate_bearer_key(request, NOON))
+    assert error.reason is Reason.CREDENTIAL_UNKNOWN
 
 
 async def test_without_an_issuer_a_token_is_an_unknown_key():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.authn.presented import PresentedRequest
 from gateway.authn.sigv4_verifier import Sigv4Verifier
-from gateway.bedrock.sigv4 import RequestToSign, sign
+from gateway.bedrock.sigv4 import CanonicalRules, RequestToSign, sign
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 from tests.fakes.captured_requests import ACCESS_KEY, SIGNED, VERIFIABLE
@@ -312,6 +312,14 @@ async def test_the_services_are_a_parameter():
     request = signed(sign_with={"service": "service"})
     by = verifier(services=frozenset({"service"}))
     await by.verify(request, authorization_of(request), NOON)
+
+
+async def test_how_a_path_becomes_canonical_is_a_parameter():
+    request = signed()
+    detour = replace(request, raw_path="/model/./x/../a.b-v1%3A0//converse")
+    assert (await refusal(detour)).reason is Reason.SIGNATURE_INVALID
+    by = verifier(rules=CanonicalRules(normalize_path=True))
+    await by.verify(detour, authorization_of(request), NOON)
 
 
 async def test_a_region_that_is_not_served_is_refused_before_any_key_is_looked_up():

@@ -70,11 +70,23 @@ async def test_the_highest_rank_stays_whatever_the_order_of_arrival(table, order
     assert (record["rank"], record["cost_nano_usd"]) == (3, 3)
 
 
-async def test_a_lower_rank_among_others_does_not_keep_the_others_out(table):
+async def test_a_lower_rank_among_others_is_left_out_at_once_and_the_others_go_in(client, prefix):
+    table, double, pauses = faulty(client, prefix)
     await table.write([document_of("known", rank=2)])
     await table.write([document_of("known", rank=1), document_of("new", rank=1)])
+    assert double.batch_sizes == [1, 2, 1]
+    assert pauses.seconds == []
     assert (await table.read("known"))["rank"] == 2
     assert (await table.read("new"))["rank"] == 1
+
+
+async def test_what_is_known_already_costs_one_transaction_and_no_wait(client, prefix):
+    table, double, pauses = faulty(client, prefix)
+    documents = [document_of(f"r{number}") for number in range(100)]
+    await table.write(documents)
+    await table.write(documents)
+    assert double.batch_sizes == [100, 100]
+    assert pauses.seconds == []
 
 
 async def test_two_writers_of_the_same_records_agree(table):
