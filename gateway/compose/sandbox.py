@@ -64,6 +64,8 @@ async def sandbox(directory: Path, *, table_prefix: str) -> AsyncIterator[Sandbo
             "AWS_SECRET_ACCESS_KEY": credentials.secret,
             "AWS_EC2_METADATA_DISABLED": "true",
             "GATEWAY_REGION": _REGION,
+            # A laptop at work is no server room: its pauses must not look like an outage.
+            "GATEWAY_REDIS_TIMEOUT_MS": os.environ.get("GATEWAY_REDIS_TIMEOUT_MS", "2000"),
             "GATEWAY_REDIS_URL": redis_url,
             "GATEWAY_DYNAMODB_ENDPOINT": dynamodb,
             "GATEWAY_UPSTREAM_ENDPOINT": bedrock,

@@ -40,6 +40,9 @@ from gateway.domain.reason import Reason
 from gateway.settings import Settings
 
 
+_JOURNAL_TIMEOUT_S = 2.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
     """The tables of an installation, and the client they share."""
@@ -129,7 +132,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
 @asynccontextmanager
 async def open_journal(settings: Settings, consumer: str) -> AsyncIterator[RedisJournalStream]:
     """The usage stream, read as this consumer. Nothing is asked before the first use."""
-    client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
+    # Readers wait inside Redis for new records, so their patience is not that of a call.
+    client = connect(_redis_url(settings), timeout_s=_JOURNAL_TIMEOUT_S)
     try:
         yield RedisJournalStream(client, consumer)
     finally:
