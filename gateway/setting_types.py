@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -53,6 +53,13 @@ def is_loopback_url(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value))
+    except ValueError as exc:
+        raise ValueError(f"expected an address or network such as 10.0.0.0/8: {exc}") from exc
 
 
 def _address(value: Any) -> Address:
@@ -119,6 +126,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 MasterKey = Annotated[SecretStr, AfterValidator(_key)]
 Region = Annotated[str, BeforeValidator(_matching(_REGION, "a region such as eu-central-1"))]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 HostName = Annotated[str, BeforeValidator(_matching(_HOST, "a host name without port"))]
 Account = Annotated[str, BeforeValidator(_matching(_ACCOUNT, "an account id of 12 digits"))]
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]

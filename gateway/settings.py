@@ -33,6 +33,7 @@ from gateway.setting_types import (
     HttpUrl,
     ListenAddress,
     MasterKey,
+    Network,
     RedisUrl,
     Region,
     is_loopback_url,
@@ -76,6 +77,11 @@ class Settings(BaseModel):
         "Host names (without port) that are served, others are refused.",
         (),
         shown="the listen address",
+    )
+    trusted_fronts: Annotated[tuple[Network, ...], _Comma] = _says(
+        "Addresses or networks whose X-Forwarded-Host says which host the caller signed.",
+        (),
+        shown="none",
     )
     workers: Annotated[int, Field(ge=1, le=256)] | None = _says(
         "Data-plane processes that share the port.", shown="number of cores"

@@ -1,7 +1,9 @@
-"""What admission needs from the world: a ledger."""
+"""What admission needs from the world: a ledger, and a place to write down what is owed to it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.ids import RequestId
@@ -51,4 +53,79 @@ class DueHolds(Protocol):
         The ledger checks each deadline by its own clock at the instant of the charge.
         Raises: GatewayError(LEDGER_UNAVAILABLE).
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voiding:
+    """The end of a hold that certainly was not spent."""
+
+    request_id: RequestId
+
+
+OwedEnding = Posting | Voiding
+"""What the ledger is to be told of a hold. Telling it twice changes nothing."""
+
+
+class Outbox(Protocol):
+    """What a worker writes down before it acts, so that its death loses no money.
+
+    The order within a call: intent, the first upstream byte, finish, the ledger, ack. No method
+    waits and none raises. False: not written down (the disk failed, or its bound is reached).
+    """
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether it takes notes now. If not, only the ledger stands between a call and a loss."""
+        ...
+
+    def intent(self, worst: Posting) -> bool:
+        """Notes that the call may be billed from now on, and what to charge if nobody sees its end.
+
+        A call that is to be sent while the ledger is away too needs this to answer True.
+        """
+        ...
+
+    def finish(self, ending: OwedEnding) -> bool:
+        """Notes what the ledger is about to be told."""
+        ...
+
+    def ack(self, request_id: RequestId) -> None:
+        """Notes that the ledger knows. Without a note of the id: nothing."""
+        ...
+
+    def defer(self, request_id: RequestId) -> bool:
+        """Hands the last note of the id over to be brought to the ledger later; False: none."""
+        ...
+
+
+class OwedEndings(Protocol):
+    """Endings that are written down, and that the ledger may not have got."""
+
+    def __len__(self) -> int:
+        """How many are owed."""
+        ...
+
+    async def first(self) -> OwedEnding | None:
+        """The one that waits longest; None: nothing is owed (any more)."""
+        ...
+
+    def postpone(self, request_id: RequestId) -> None:
+        """Puts it behind all others: this time it could not be brought."""
+        ...
+
+    def ack(self, request_id: RequestId) -> None:
+        """The ledger knows it: it is owed no more."""
+        ...
+
+    async def close(self) -> None:
+        """Forgets what is kept, once nothing is owed; else leaves it for the next to find."""
+        ...
+
+
+class DeadOutboxes(Protocol):
+    """What workers of this host left behind. Each has one finder at a time, and no other."""
+
+    async def adopt(self) -> Sequence[OwedEndings]:
+        """Those of workers that died meanwhile; theirs who asked until closed."""
         ...

@@ -25,8 +25,8 @@ def read_chat(body: dict[str, Any], tally: Tally) -> frozenset[str]:
             tally.server_tools += 1
     if body.get("response_format") is not None:
         tally.tools += 1  # a schema is shown to the model much as a tool is
-    tally.choices = optional_count(body, "n", "") or 1
-    tally.choices = max(tally.choices, optional_count(body, "best_of", "") or 1)
+    for key in ("n", "best_of"):
+        tally.choices = max(tally.choices, optional_count(body, key, "") or 1)
     effort = body.get("reasoning_effort")
     if effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max"):
         tally.parameters.append(("reasoning_effort", effort))

@@ -160,6 +160,7 @@ async def _open_upstream(settings: Settings, clock: Clock) -> AsyncIterator[Upst
 def _accept_bounds(settings: Settings) -> AcceptBounds:
     return AcceptBounds(
         hosts=served_hosts(settings),
+        trusted_fronts=settings.trusted_fronts,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_s,
     )

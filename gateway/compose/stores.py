@@ -39,7 +39,6 @@ from gateway.domain.observer import Observer
 from gateway.domain.reason import Reason
 from gateway.settings import Settings
 
-
 _JOURNAL_TIMEOUT_S = 2.0
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -34,9 +35,11 @@ class AcceptBounds:
     """Bounds on what a caller may send. Units: bytes and seconds; hosts without port.
 
     `hosts` empty: any syntactically valid Host is served (it decides nothing but the signature).
+    `trusted_fronts`: from there `X-Forwarded-Host` says which Host the caller addressed and signed.
     """
 
     hosts: frozenset[str]
+    trusted_fronts: tuple[IPv4Network | IPv6Network, ...] = ()
     max_body_bytes: int
     body_timeout_s: float
     min_body_bytes_per_s: int = 1024
@@ -127,7 +130,7 @@ class Accept:
             raise GatewayError(
                 Reason.MALFORMED_PATH, "the request target must be a path (origin-form)"
             )
-        host = find(headers, "host")
+        host = self._addressed_host(request, headers)
         if host is None or not (match := _HOST.fullmatch(host)):
             raise GatewayError(Reason.UNKNOWN_HOST, "a valid Host header is required")
         if self._bounds.hosts and match[1].strip("[]").lower() not in self._bounds.hosts:
@@ -137,6 +140,15 @@ class Accept:
         if find(headers, "upgrade") is not None:
             raise GatewayError(Reason.MALFORMED_HEADER, "Upgrade is not supported")
         return host
+
+    def _addressed_host(self, request: web.BaseRequest, headers: Headers) -> str | None:
+        """The Host the caller addressed: as received, or as a front that we trust received it."""
+        fronts = self._bounds.trusted_fronts
+        if fronts and (remote := request.remote) is not None:
+            forwarded = find(headers, "x-forwarded-host")
+            if forwarded is not None and any(ip_address(remote) in front for front in fronts):
+                return forwarded
+        return find(headers, "host")
 
     def _check_framing(self, request: web.BaseRequest, headers: Headers) -> None:
         encoding = find(headers, "content-encoding")

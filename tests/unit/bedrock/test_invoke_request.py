@@ -39,7 +39,7 @@ def facts(family, body):
             Family.TITAN_TEXT,
             {"inputText": "abc", "textGenerationConfig": {"maxTokenCount": 9}},
             9,
-            3 + len("maxTokenCount") + len("textGenerationConfig"),
+            3,
         ),
         (Family.LLAMA, {"prompt": "abc", "max_gen_len": 9}, 9, 3),
         (Family.MISTRAL, {"prompt": "abc", "max_tokens": 9}, 9, 3),
