@@ -40,7 +40,7 @@ floors: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
-	$(PYTEST) $(PARALLEL) --quiet tests/unit tests/architecture
+	$(PYTEST) $(PARALLEL) --quiet -p tests.plugins.quick_laws tests/unit tests/architecture
 
 bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTHON_BIN) tests/benchmarks/bench.py

@@ -12,12 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from gateway.adapters.sealing import check_master_key
+
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _REGION = re.compile(r"[a-z]{2,3}(?:-[a-z]+)+-[0-9]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MAX_PORT = 65535
-_KEY_CHARS = 32
-_KEY_DISTINCT_CHARS = 8
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "redis+sentinel")
 
 
@@ -97,11 +97,7 @@ def _split(value: str) -> SplitResult:
 
 
 def _key(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if len(text) < _KEY_CHARS or len(set(text)) < _KEY_DISTINCT_CHARS:
-        raise ValueError(
-            f"expected at least {_KEY_CHARS} random characters, e.g. of `openssl rand -base64 32`"
-        )
+    check_master_key(value.get_secret_value())
     return value
 
 

@@ -154,7 +154,7 @@ class Settings(BaseModel):
     models: HomePath = _says("Model catalogue.", Path("config/models.yaml"))
 
     master_key: MasterKey | None = _says(
-        "Seals issued secrets at rest. Needed outside the sandbox; at least 32 random characters."
+        "Seals issued secrets at rest. Needed outside the sandbox; at least 32 random bytes."
     )
     jwt_issuer: str | None = _says("Issuer (iss) of callers' JWTs; enables them.")
     jwt_audience: str | None = _says("Audience (aud) a caller's JWT must name.")

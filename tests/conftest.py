@@ -14,6 +14,7 @@ import pytest_asyncio
 import redis
 
 from gateway.sandbox.processes import start_dynamodb, start_valkey
+from tests.fakes import aws_account
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +25,8 @@ def aws_environment(monkeypatch):
             monkeypatch.delenv(name)
         if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
             monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTINGTESTING00")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-opens-nothing")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws_account.ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws_account.SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

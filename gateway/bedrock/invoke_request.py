@@ -7,6 +7,7 @@ holds escapes the bound. Source: Bedrock User Guide, "Inference request paramete
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,11 +24,19 @@ from gateway.bedrock.request_fields import (
 from gateway.bedrock.request_tally import Tally, decoded_size, utf8_size
 from gateway.bedrock.strict_json import malformed
 from gateway.domain.model import Family
+from gateway.domain.tokens import Unit
 
 _NOTHING: frozenset[str] = frozenset()
 _MEDIA_KEYS = frozenset({"bytes", "data", "base64String", "inputImage", "image", "images", "url"})
 _RECORDINGS = frozenset({"video", "audio"})
 _RECORDING_KEYS = frozenset({"source", "bytes", "base64String"})
+_RERANK = frozenset({Family.COHERE_RERANK, Family.AMAZON_RERANK})
+_EMBEDS_IMAGES = frozenset(
+    {Family.TITAN_EMBED, Family.COHERE_EMBED, Family.NOVA_EMBED, Family.TWELVELABS}
+)
+RERANK_CHUNK_TOKENS: Final = 244
+"""A document longer than this beside its query is split (512 tokens less a query of 256)."""
+RERANK_DOCUMENTS_PER_UNIT: Final = 100
 _LEAST_MEDIA = 256
 """A string this long under a media key is taken for media; a shorter one counts as text."""
 
@@ -41,6 +50,21 @@ def read_invoke(family: Family, body: dict[str, Any], tally: Tally) -> None:
             _read_unknown(key, value, tally)
     for name in ("temperature", "top_p", "top_k"):
         tally.parameter(name, body.get(name))
+    tally.request_units = _request_units(family, tally)
+
+
+def _request_units(family: Family, tally: Tally) -> tuple[tuple[Unit, Decimal], ...]:
+    """The pieces that the request alone makes certain and no answer states.
+
+    Where it only bounds them (how a long document is split into searches) the bound is taken.
+    """
+    if family in _RERANK:
+        chunks = tally.documents + tally.text_bytes // RERANK_CHUNK_TOKENS
+        searches = max(1, -(-chunks // RERANK_DOCUMENTS_PER_UNIT))
+        return ((Unit.SEARCH_UNIT, Decimal(searches)),)
+    if family in _EMBEDS_IMAGES and tally.images:
+        return ((Unit.INPUT_IMAGE, Decimal(tally.images)),)
+    return ()
 
 
 def _read_limit(family: Family, body: dict[str, Any], tally: Tally) -> None:

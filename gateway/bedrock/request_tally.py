@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from gateway.bedrock.strict_json import malformed
 from gateway.domain.call import CacheTtl, CallFacts
-from gateway.domain.tokens import ServiceTier
+from gateway.domain.tokens import ServiceTier, Unit
 
 _TEXT_FORMATS = frozenset({"csv", "html", "md", "txt", "text/plain", "text/markdown", "text/html"})
 _CSV_EXPANSION = 4
@@ -33,6 +34,7 @@ class Tally:
         "long_context",
         "metadata",
         "parameters",
+        "request_units",
         "server_tools",
         "text_bytes",
         "thinking_budget",
@@ -58,6 +60,7 @@ class Tally:
         self.thinking_budget: int | None = None
         self.choices = 1
         self.images_out = 0
+        self.request_units: tuple[tuple[Unit, Decimal], ...] = ()
         self.ttl: CacheTtl | None = None
         self.tier: ServiceTier | None = None
         self.latency_optimized = False
@@ -151,6 +154,7 @@ class Tally:
             thinking_budget_tokens=self.thinking_budget,
             choices=self.choices,
             images_out=self.images_out,
+            request_units=self.request_units,
             cache_write_ttl=self.ttl,
             service_tier=self.tier,
             latency_optimized=self.latency_optimized,

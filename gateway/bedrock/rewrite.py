@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Mapping
 
+import orjson
+
 from gateway.bedrock.converse_request import CONVERSE_LIMIT
 from gateway.bedrock.output_limit import Path, injection_path
 from gateway.bedrock.strict_json import body_text, malformed, member_spans, parse_object
@@ -19,7 +21,7 @@ from gateway.domain.model import Family
 from gateway.domain.reason import Reason
 
 MAX_METADATA_PAIRS = 16
-_METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")
+_METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}", re.ASCII)
 """Source: botocore bedrock-runtime model, `RequestMetadataKeyString`, `…ValueString`."""
 _NOT_METADATA = re.compile(r"[^a-zA-Z0-9 :_@$#=/+,\-.]")
 
@@ -69,7 +71,7 @@ def merged_metadata(own: Mapping[str, str], ours: Mapping[str, str]) -> dict[str
 
 def request_metadata_header(metadata: Mapping[str, str]) -> str:
     """The value of `X-Amzn-Bedrock-Request-Metadata`: a JSON object of strings, in ASCII."""
-    return json.dumps(merged_metadata({}, metadata), separators=(",", ":"))
+    return orjson.dumps(merged_metadata({}, metadata)).decode()
 
 
 def _fit(text: str) -> str:
@@ -81,13 +83,9 @@ def _tag(text: str, ours: Mapping[str, str]) -> str:
     own: dict[str, str] = {}
     for key, _, at, end in member_spans(text, text.index("{")):
         if key == "requestMetadata":
-            stated = json.loads(text[at:end])
+            stated = json.loads(text[at:end])  # orjson refuses a lone surrogate
             own = stated if isinstance(stated, dict) else {}
-    return _put(text, ("requestMetadata",), _dump(merged_metadata(own, ours)))
-
-
-def _dump(value: Mapping[str, str]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _put(text, ("requestMetadata",), orjson.dumps(merged_metadata(own, ours)).decode())
 
 
 def _put(text: str, path: Path, value: str) -> str:
@@ -110,10 +108,11 @@ def _put_at(text: str, start: int, path: Path, value: str) -> str:
             raise malformed("/" + key, "an object")
         return text[:at] + _nested(rest, value) + text[end:]
     comma = "" if is_empty else ","
-    return f"{text[: start + 1]}{json.dumps(key)}:{_nested(rest, value)}{comma}{text[start + 1 :]}"
+    member = f'"{key}":{_nested(rest, value)}{comma}'
+    return text[: start + 1] + member + text[start + 1 :]
 
 
 def _nested(path: Path, value: str) -> str:
     for key in reversed(path):
-        value = f"{{{json.dumps(key)}:{value}}}"
+        value = f'{{"{key}":{value}}}'
     return value

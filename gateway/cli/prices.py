@@ -121,8 +121,6 @@ def _open(
         return open_prices(prices, overrides, models)
     except DocumentError as error:
         fail(str(error))
-    except OSError as error:
-        _wrong_usage(f"{error.filename}: {error.strerror}")
 
 
 def _wrong_usage(message: str) -> NoReturn:
@@ -146,11 +144,13 @@ def _show_all(
     if as_json:
         print_json(documents)
         return
+    shared = {unit.value for unit, _ in book.shared_units}
     rows = []
     for document in documents:
         default = document["tiers"][DEFAULT]
         rates = default["usd_per_million_tokens"][0]
-        rows.append((document["model"], rates["input"], rates["output"], default["units"]))
+        units = {unit: usd for unit, usd in default["units"].items() if unit not in shared}
+        rows.append((document["model"], rates["input"], rates["output"], units))
     print_rows(("model", "input", "output", "units"), rows)
 
 

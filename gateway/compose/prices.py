@@ -12,5 +12,5 @@ from gateway.pricing.price_book import PriceBook
 def open_prices(
     prices: Path, overrides: Path | None, models: Path
 ) -> tuple[PriceBook, ModelCatalogue]:
-    """The prices and the models. Raises: DocumentError that says where what is wrong; OSError."""
+    """The prices and the models. Raises: DocumentError that says where what is wrong."""
     return read_price_book(prices, overrides), read_catalogue(models)

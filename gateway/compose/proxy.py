@@ -12,9 +12,11 @@ from gateway.adapters.bedrock.credentials import UpstreamCredentials
 from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.redis.breaker import BreakerBounds, BreakingLedger
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.bedrock.exchange import Upstream
 from gateway.compose.identity import open_authenticator
+from gateway.compose.outbox import open_outbox
 from gateway.compose.stores import open_key_directory, open_ledger
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
@@ -36,6 +38,7 @@ from gateway.settings import Settings
 
 _LONGEST_DRAIN_S = 300.0
 _SPARE_HOLD_S = 60.0
+_SPARE_ADMISSION_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,7 @@ class DataPlane:
 
     server: DataPlaneServer
     calls: Calls
+    ledger: BreakingLedger
 
 
 @asynccontextmanager
@@ -57,7 +61,7 @@ async def open_data_plane(
     """A data plane for as long as the context lives; the listener is the caller's."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(open_ledger(settings))
+        ledger = await stack.enter_async_context(_open_breaking_ledger(settings, observer))
         keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
         home = home_region(settings)
         authenticator = await stack.enter_async_context(
@@ -66,7 +70,8 @@ async def open_data_plane(
         upstream = await stack.enter_async_context(_open_upstream(settings, clock))
         rules = load_rules(settings)
         calls = Calls()
-        settle = Settle(ledger, calls, observer, clock)
+        outbox = await stack.enter_async_context(open_outbox(settings, ledger, observer, clock))
+        settle = Settle(ledger, outbox, calls, observer, clock)
         identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
         stages = Stages(
             accept=Accept(_accept_bounds(settings), clock),
@@ -103,7 +108,8 @@ async def open_data_plane(
             keepalive_timeout_s=settings.keepalive_timeout_s,
             max_connections=settings.max_connections,
         )
-        yield DataPlane(server=DataPlaneServer(handler, bounds, ids), calls=calls)
+        server = DataPlaneServer(handler, bounds, ids)
+        yield DataPlane(server=server, calls=calls, ledger=ledger)
 
 
 def hold_ttl_ms(settings: Settings) -> int:
@@ -133,6 +139,22 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     context.load_cert_chain(cert, key)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@asynccontextmanager
+async def _open_breaking_ledger(
+    settings: Settings, observer: Observer
+) -> AsyncIterator[BreakingLedger]:
+    """The ledger, behind its breaker. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+    async with open_ledger(settings) as ledger:
+        # One command that is late and sent again would take twice the time: a caller waits less.
+        deadline_s = settings.redis_timeout_ms / 1000 + _SPARE_ADMISSION_S
+        bounds = BreakerBounds(reserve_deadline_s=deadline_s)
+        breaker = BreakingLedger(ledger, ledger.ping, observer, bounds)
+        try:
+            yield breaker
+        finally:
+            await breaker.close()
 
 
 @asynccontextmanager

@@ -71,6 +71,7 @@ async def sandbox(directory: Path, *, table_prefix: str) -> AsyncIterator[Sandbo
             "GATEWAY_UPSTREAM_ENDPOINT": bedrock,
             "GATEWAY_UPSTREAM_CONTROL_ENDPOINT": bedrock,
             "GATEWAY_TABLE_PREFIX": table_prefix,
+            "GATEWAY_STATE_DIR": str(directory / "state"),
             "GATEWAY_MASTER_KEY": os.environ.get("GATEWAY_MASTER_KEY", secrets.token_urlsafe(48)),
         }
         yield SandboxParts(
@@ -83,7 +84,15 @@ async def sandbox(directory: Path, *, table_prefix: str) -> AsyncIterator[Sandbo
 
 def _kept_settings() -> dict[str, str]:
     """Own settings that make sense in a sandbox too; where stores and AWS are does not."""
-    replaced = ("REDIS_URL", "DYNAMODB_", "UPSTREAM_", "REGION", "TABLE_PREFIX", "MASTER_KEY")
+    replaced = (
+        "REDIS_URL",
+        "DYNAMODB_",
+        "UPSTREAM_",
+        "REGION",
+        "TABLE_PREFIX",
+        "MASTER_KEY",
+        "STATE_DIR",
+    )
     return {
         name: value
         for name, value in os.environ.items()

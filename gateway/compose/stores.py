@@ -15,6 +15,7 @@ from gateway.adapters.dynamodb.tables import (
     GATEWAY_KEYS,
     TOKEN_USAGE,
     create_tables,
+    missing_tables,
 )
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.key_directory import CachingKeyDirectory
@@ -22,7 +23,7 @@ from gateway.adapters.record_finder import JournalThenTable
 from gateway.adapters.redis.connection import connect, verify_server
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
-from gateway.adapters.sealing import AesGcmSealer, WeakMasterKeyError
+from gateway.adapters.sealing import AesGcmSealer
 from gateway.authn.key_format import (
     BEARER_BYTES,
     KEY_ID_BYTES,
@@ -56,6 +57,15 @@ class Tables:
         """Asks for a sign of life. Raises: GatewayError if a table is missing or silent."""
         await self.usage.read("health-check")
 
+    async def require(self) -> None:
+        """Checks that `journal init` was run. Raises: GatewayError that says so if it was not."""
+        if missing := await missing_tables(self.client, self.prefix):
+            raise GatewayError(
+                Reason.LEDGER_UNAVAILABLE,
+                f"no table {', '.join(missing)}: run `bedrock-gateway journal init` first",
+                fault=Fault.GATEWAY,
+            )
+
     async def create(self) -> list[TableState]:
         """Makes what is missing. Idempotent. Raises: GatewayError."""
         return await create_tables(self.client, self.prefix)
@@ -79,13 +89,14 @@ async def open_tables(settings: Settings) -> AsyncIterator[Tables]:
 
 
 def make_sealer(settings: Settings) -> AesGcmSealer:
-    """The sealer of issued keys. Raises: GatewayError if the master key is missing or weak."""
+    """The sealer of issued keys. Raises: GatewayError if there is no master key."""
     if settings.master_key is None:
-        raise _no_sealer("GATEWAY_MASTER_KEY is not set; make one with: openssl rand -base64 32")
-    try:
-        return AesGcmSealer(settings.master_key.get_secret_value())
-    except WeakMasterKeyError as exc:
-        raise _no_sealer(f"GATEWAY_MASTER_KEY: {exc}") from exc
+        raise GatewayError(
+            Reason.KEYS_UNAVAILABLE,
+            "GATEWAY_MASTER_KEY is not set; make one with: openssl rand -base64 32",
+            fault=Fault.GATEWAY,
+        )
+    return AesGcmSealer(settings.master_key.get_secret_value())
 
 
 def make_key_material() -> KeyMaterial:
@@ -150,7 +161,3 @@ def _redis_url(settings: Settings) -> str:
             Reason.LEDGER_UNAVAILABLE, "GATEWAY_REDIS_URL is not set", fault=Fault.GATEWAY
         )
     return settings.redis_url.get_secret_value()
-
-
-def _no_sealer(detail: str) -> GatewayError:
-    return GatewayError(Reason.KEYS_UNAVAILABLE, detail, fault=Fault.GATEWAY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from contextlib import AsyncExitStack
 
@@ -18,9 +17,11 @@ async def run_workers(settings: Settings, observer: Observer, stop: asyncio.Even
     """Runs until stopped; what the journal still holds is then flushed, for a bounded time."""
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings))
-        consumer = f"{socket.gethostname()}-{os.getpid()}"
+        # A stable name: whoever runs here next takes up at once what this process leaves behind.
+        consumer = f"{socket.gethostname()}-control"
         journal = await stack.enter_async_context(open_journal(settings, consumer))
         tables = await stack.enter_async_context(open_tables(settings))
+        await tables.require()
         flusher = JournalFlusher(journal, tables.usage, tables.dead_letters, observer)
         sweeper = ReservationSweeper(ledger, observer)
         async with asyncio.TaskGroup() as group:

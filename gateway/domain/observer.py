@@ -46,6 +46,14 @@ class SettlementFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndingReplayed:
+    """An ending that was written down earlier has reached the ledger. `verdict`: what it said."""
+
+    request_id: RequestId
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnexpectedError:
     """A bug of ours met a caller. `traceback` is for the log, never for the caller."""
 
@@ -62,7 +70,23 @@ class ComponentFailed:
     detail: str
 
 
-Fact = CallRefused | CallSettled | CallVoided | SettlementFailed | UnexpectedError | ComponentFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentRecovered:
+    """A worker or adapter that had failed does its work again."""
+
+    component: str
+
+
+Fact = (
+    CallRefused
+    | CallSettled
+    | CallVoided
+    | SettlementFailed
+    | EndingReplayed
+    | UnexpectedError
+    | ComponentFailed
+    | ComponentRecovered
+)
 
 
 class Observer(Protocol):

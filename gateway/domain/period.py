@@ -46,6 +46,18 @@ def windows_at(period: Period, zone: ZoneInfo, at: datetime) -> tuple[Window, Wi
     return current, following
 
 
+def earlier_windows(
+    period: Period, zone: ZoneInfo, window: Window, count: int
+) -> tuple[Window, ...]:
+    """The `count` whole windows before this one, oldest first: what a rolling window also counts."""
+    windows: list[Window] = []
+    first = window
+    for _ in range(count):
+        first = _window(period, zone, datetime.fromtimestamp((first.start_ms - 1) / 1000, UTC))
+        windows.append(first)
+    return tuple(reversed(windows))
+
+
 def _window(period: Period, zone: ZoneInfo, at: datetime) -> Window:
     local = at.astimezone(zone)
     if period is Period.HOUR:

@@ -1,8 +1,8 @@
 """The question a plan puts to the ledger, and the ledger's answer.
 
 The rule, the only one the ledger executes: take the first rung whose claims all fit; write all of
-it or nothing. A balance that does not fit sends the call to the next rung; a bucket that does not
-fit refuses with the time to wait. Source: docs/accounting.md.
+it or nothing. A balance that does not fit sends the call to the next rung; a bucket or a lease that
+does not fit refuses with the time to wait. Source: docs/accounting.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Resource(StrEnum):
     MONEY = "usd"
     REQUESTS = "requests"
     TOKENS = "tokens"
+    CONCURRENCY = "concurrency"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,11 @@ class BalanceClaim:
 
     `posted + pending + amount <= ceiling` in the window that holds the ledger's own clock.
     `enforced` False (observe): never blocks, is reported.
+    A rolling window also counts what stands in the `earlier` whole windows, oldest first; it is
+    held in the one that holds now, and once that is the `following` one, the oldest counts no more.
+    `unit` is what each n of a divisible rung adds to the amount.
     Invariant: `following.start_ms == current.end_ms`; both windows are offered since the ledger,
-    not the gateway, says what time it is.
+    not the gateway, says what time it is. At most 31 earlier ones, without a gap before `current`.
     """
 
     account: Account
@@ -53,6 +57,8 @@ class BalanceClaim:
     amount: NanoUsd
     ceiling: NanoUsd
     enforced: bool = True
+    earlier: tuple[Window, ...] = ()
+    unit: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +74,69 @@ class BucketClaim:
     capacity: int
     period_ms: int
     enforced: bool = True
+    unit: int = 0
 
 
-Claim = BalanceClaim | BucketClaim
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseClaim:
+    """A claim on one of `limit` places for calls at the same time. It ends with the hold.
+
+    Invariant: a lease whose deadline has passed does not count, whatever became of its call.
+    """
+
+    account: Account
+    limit: int
+    enforced: bool = True
+
+
+Claim = BalanceClaim | BucketClaim | LeaseClaim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """How a divisible rung may be cut: the ledger grants the largest n from `least` to `most`.
+
+    Units: `unit_nano_usd` is what each n adds to the hold. Each claim of the rung says in `unit`
+    what it adds there.
+    """
+
+    least: int
+    most: int
+    unit_nano_usd: NanoUsd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One way to run the call, with all that it claims. The best comes first in a plan."""
+    """One way to run the call, with all that it claims. The best comes first in a plan.
+
+    `division` None: it is granted as it is, or not at all; a receipt's n is then 0.
+    """
 
     name: str
     hold_nano_usd: NanoUsd
     claims: tuple[Claim, ...]
+    division: Division | None = None
+
+    def held_nano_usd(self, n: int) -> int:
+        """What the rung holds where the receipt says n. Units: nano-USD."""
+        return self.hold_nano_usd + (self.division.unit_nano_usd * n if self.division else 0)
+
+
+class SeenKind(StrEnum):
+    """What a plan was made from, and has editions."""
+
+    POLICY = "policy"
+    LEVEL = "level"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The edition of something that a plan was made from; an older one than published is stale."""
+
+    kind: SeenKind
+    name: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +144,9 @@ class AdmissionPlan:
     """A complete question for the ledger. Units: milliseconds.
 
     `draft` is the usage record as known before the call (JSON): what `expire` journals if the
-    gateway dies before it can settle.
+    gateway dies before it can settle; the ledger adds the accounts and the charge.
+    `org` says on which shard of the ledger the call is counted. A stop of any of `scopes` stops the
+    call. `seen` is what the plan was made from.
     """
 
     request_id: RequestId
@@ -95,6 +154,9 @@ class AdmissionPlan:
     ttl_ms: int
     policy_version: PolicyVersion
     draft: bytes
+    org: str = ""
+    scopes: tuple[Scope, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +171,17 @@ class Utilisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The hold stands. `at_ms` is the instant of admission by the ledger's clock."""
+    """The hold stands. `at_ms` is the instant of admission by the ledger's clock.
+
+    `n` is how much of a divisible rung was granted.
+    """
 
     request_id: RequestId
     rung: int
     at_ms: int
     utilisation: tuple[Utilisation, ...]
     repeated: bool = False
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,16 +202,26 @@ class Obstacle(Enum):
     """Why the ledger did not decide at all."""
 
     STALE_WINDOW = "stale_window"
+    STALE_VERSION = "stale_version"
     TOMBSTONE = "tombstone"
+    STOPPED = "stopped"
+    ROLLBACK = "rollback"
+    UNBUILT = "unbuilt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotDecided:
-    """The plan has to be made anew (stale), or the id is already ended. Nothing was changed."""
+    """The plan has to be made anew (stale), the id is already ended, or the ledger is not able.
+
+    Nothing was changed. `about`: which scope is stopped, of what there is a newer version.
+    ROLLBACK: the ledger has forgotten something it once acknowledged; UNBUILT: it lost its accounts.
+    Both heal, without the caller.
+    """
 
     request_id: RequestId
     obstacle: Obstacle
     at_ms: int
+    about: str = ""
 
 
 Receipt = Granted | Denied | NotDecided
@@ -160,7 +236,7 @@ class Rank(Enum):
 
 
 class PostVerdict(Enum):
-    """What became of a `post`."""
+    """What became of a `post`. CORRECTED: it took the place of an expiry's charge."""
 
     POSTED = "posted"
     ALREADY_POSTED = "already_posted"

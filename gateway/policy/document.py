@@ -24,6 +24,8 @@ _PATTERN = re.compile(r"[A-Za-z0-9:/._*?+-]{1,256}")
 _GEO_PREFIX = re.compile(r"(us|eu|apac|jp|au|ca|sa|in|global|us-gov)\.")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MAX_RATE = 10**12
+MAX_EARLIER = 31
+"""How many whole periods before the current one a rolling budget may count."""
 
 
 class BudgetMode(StrEnum):
@@ -90,6 +92,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _earlier(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EARLIER:
+        raise ValueError(f"expected how many whole periods, 1 to {MAX_EARLIER}, got {value!r}")
+    return value
+
+
 def _limit_name(value: str) -> str:
     if _LIMIT_NAME.fullmatch(value) is None:
         raise ValueError(f"expected 1 to 64 letters, digits, spaces or '._-', got {value!r}")
@@ -142,6 +150,7 @@ def _operation(value: Any) -> Operation:
 Version = Annotated[int, BeforeValidator(_version)]
 Amount = Annotated[NanoUsd, BeforeValidator(_amount)]
 Count = Annotated[int, BeforeValidator(_count)]
+Earlier = Annotated[int, BeforeValidator(_earlier)]
 LimitName = Annotated[str, AfterValidator(_limit_name)]
 OrgName = Annotated[str, AfterValidator(_org)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
@@ -156,13 +165,17 @@ class _Part(BaseModel):
 
 
 class BudgetRule(_Part):
-    """Money per calendar period. Every scope of the kind has an account of its own."""
+    """Money per calendar period. Every scope of the kind has an account of its own.
+
+    `rolling` counts that many whole periods before the current one as well.
+    """
 
     name: LimitName
     scope: LimitScope
     period: Period
     limit_usd: Amount
     mode: BudgetMode = BudgetMode.HARD
+    rolling: Earlier | None = None
 
 
 class LimitRule(_Part):
@@ -176,6 +189,7 @@ class LimitRule(_Part):
     requests_per_hour: Count | None = None
     tokens_per_minute: Count | None = None
     tokens_per_request: Count | None = None
+    concurrency: Count | None = None
 
     @model_validator(mode="after")
     def _limits_something(self) -> LimitRule:

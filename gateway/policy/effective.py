@@ -43,7 +43,10 @@ _NAMED_BY_MODEL = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetLimit:
-    """A budget of one scope that binds the call. Units: nano-USD per window of the period."""
+    """A budget of one scope that binds the call. Units: nano-USD per window of the period.
+
+    `rolling`: how many whole windows before the current one count as well.
+    """
 
     name: str
     scope: Scope
@@ -51,6 +54,7 @@ class BudgetLimit:
     zone: ZoneInfo
     ceiling: NanoUsd
     mode: BudgetMode
+    rolling: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +70,21 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyLimit:
+    """How many calls of one scope may run at the same time."""
+
+    name: str
+    scope: Scope
+    limit: int
+    enforced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EffectivePolicy:
     """Everything that binds one caller, and which edition of the policy says so.
 
     `model_allow` and `endpoint_allow` hold one list per file that has one; all must match.
-    `covered` False: no file speaks for this caller, so nothing is allowed.
+    `covered` False: no file speaks for this caller, so nothing is allowed. `scopes` are the caller's.
     """
 
     version: PolicyVersion
@@ -85,6 +99,8 @@ class EffectivePolicy:
     model_deny: tuple[str, ...]
     endpoint_allow: tuple[tuple[str, ...], ...]
     accounts: frozenset[str]
+    concurrency: tuple[ConcurrencyLimit, ...] = ()
+    scopes: tuple[Scope, ...] = ()
 
     def refusal(
         self, model: IdentifiedModel, operation: Operation, home_accounts: Collection[str]
@@ -185,6 +201,7 @@ def effective_policy(policies: PolicySet, caller: Caller) -> EffectivePolicy:
                 zone=document.timezone,
                 ceiling=rule.limit_usd,
                 mode=rule.mode,
+                rolling=rule.rolling or 0,
             )
             for document in documents
             for rule in document.budgets
@@ -206,6 +223,18 @@ def effective_policy(policies: PolicySet, caller: Caller) -> EffectivePolicy:
             d.models.endpoints for d in documents if d.models.endpoints is not None
         ),
         accounts=_accounts(documents),
+        concurrency=tuple(
+            ConcurrencyLimit(
+                name=f"{rule.label} concurrency",
+                scope=scopes[rule.scope.value],
+                limit=rule.concurrency,
+                enforced=rule.mode is LimitMode.HARD,
+            )
+            for document in documents
+            for rule in document.limits
+            if rule.scope.value in scopes and rule.concurrency is not None
+        ),
+        scopes=caller.scopes,
     )
 
 

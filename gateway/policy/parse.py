@@ -24,7 +24,7 @@ class PolicySet:
     """All policy files of a gateway, as one edition.
 
     Invariant: within what binds one caller, the names of budgets are unique, and so are the
-    labels of limits: a ledger account belongs to one rule.
+    labels of limits: a refusal names one rule.
     """
 
     version: PolicyVersion

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from gateway.domain.model import CatalogueModel, IdentifiedModel, ModelReference
 
 _CONTEXT_SUFFIX = re.compile(r":(?:\d+k|512)$")
-"""`:200k`, `:512` and the like name the same model with a context size. Source: ListFoundationModels."""
+"""`:200k`, `:512` and the like name the same model with a context size (ListFoundationModels)."""
 
 
 class ModelCatalogue:

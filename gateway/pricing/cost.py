@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from decimal import Context, Decimal, localcontext
 
-from gateway.domain.money import MAX_NANO_USD, to_nano_usd, to_usd
+from gateway.domain.money import MAX_NANO_USD, NanoUsd, to_nano_usd, to_usd
 from gateway.domain.quote import Cost, PriceRow, PriceSheet, TokenRates
 from gateway.domain.tokens import TokenCounts, Unit, Usage
 from gateway.pricing.price_book import CEILING, OPTIMIZED
 
 EXACT = Context(prec=100)
 """Enough digits that no product of a count and a price is ever rounded."""
+PLAIN_TOKENS = 10**12
+"""Below this many tokens the 28 digits of the default context are enough, and faster."""
+_MOST_USD = to_usd(MAX_NANO_USD)
 
 
 def cost_of(usage: Usage, sheet: PriceSheet) -> Cost:
@@ -21,16 +24,17 @@ def cost_of(usage: Usage, sheet: PriceSheet) -> Cost:
     a price costs the ceiling's, and the price id says so (`+ceiling:unit`).
     Invariant: an amount beyond the ledger's range is charged as the largest that it can hold.
     """
-    tier = usage.service_tier.value if usage.service_tier is not None else None
-    rows = [sheet.row(tier)]
-    if usage.latency_optimized:
-        rows.append(sheet.row(OPTIMIZED))
-    with localcontext(EXACT):
-        usd, price_id = max(
-            (_row_cost(usage, row, sheet) for row in rows), key=lambda cost: cost[0]
-        )
-    nano = MAX_NANO_USD if usd > to_usd(MAX_NANO_USD) else to_nano_usd(usd)
-    return Cost(usd=usd, nano_usd=nano, price_id=price_id)
+    if usage.tokens.total < PLAIN_TOKENS:
+        usd, price_id = _served_cost(usage, sheet)
+    else:
+        with localcontext(EXACT):
+            usd, price_id = _served_cost(usage, sheet)
+    return Cost(usd=usd, nano_usd=charged(usd), price_id=price_id)
+
+
+def charged(usd: Decimal) -> NanoUsd:
+    """The amount as the ledger takes it: rounded up once, at most what an account can hold."""
+    return MAX_NANO_USD if usd > _MOST_USD else to_nano_usd(usd)
 
 
 def rates_at(row: PriceRow, prompt_tokens: int) -> TokenRates:
@@ -64,6 +68,13 @@ def unit_price(unit: Unit, row: PriceRow, sheet: PriceSheet) -> tuple[Decimal, b
             return price, True
     # Only a sheet that was not made by a price book has no ceiling: its dearest unit stands in.
     return max((price for _, price in row.unit_prices), default=Decimal(1)), True
+
+
+def _served_cost(usage: Usage, sheet: PriceSheet) -> tuple[Decimal, str]:
+    served = _row_cost(usage, sheet.row(usage.service_tier), sheet)
+    if not usage.latency_optimized:
+        return served
+    return max(served, _row_cost(usage, sheet.row(OPTIMIZED), sheet), key=lambda cost: cost[0])
 
 
 def _row_cost(usage: Usage, row: PriceRow, sheet: PriceSheet) -> tuple[Decimal, str]:

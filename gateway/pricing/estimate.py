@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -42,16 +41,11 @@ IMAGE_TOKENS: Final[Mapping[Family, int]] = MappingProxyType(
 )
 """The most tokens one image costs as input; a family that is not here: 16,384 (Qwen-VL)."""
 
-BYTES_PER_TOKEN: Final[Mapping[Family, Decimal]] = MappingProxyType(
-    {
-        Family.ANTHROPIC: Decimal("3.5"),
-        Family.NOVA: Decimal(4),
-        Family.LLAMA: Decimal(4),
-        Family.OPENAI: Decimal(4),
-    }
+TENTHS_OF_BYTES_PER_TOKEN: Final[Mapping[Family, int]] = MappingProxyType(
+    {Family.NOVA: 40, Family.LLAMA: 40, Family.OPENAI: 40}
 )
 """What English text takes; only the estimate for token rates uses it, never the bound."""
-_DEFAULT_BYTES_PER_TOKEN: Final = Decimal("3.5")
+_DEFAULT_TENTHS: Final = 35
 EXPECTED_OUTPUT_TOKENS: Final = 512
 """What a call is expected to put out if it may put out more."""
 EXPECTED_MEDIA_TOKENS: Final = 1_500
@@ -62,9 +56,6 @@ GUARDRAIL_POLICIES: Final = 6
 GUARDRAIL_UNIT_CHARACTERS: Final = 1_000
 CHARACTERS_PER_OUTPUT_TOKEN: Final = 16
 """More than any answer has on average; bounds the text a guardrail reads on the way out."""
-RERANK_CHUNK_TOKENS: Final = 244
-"""A document longer than this beside its query is split (512 tokens less a query of 256)."""
-RERANK_DOCUMENTS_PER_UNIT: Final = 100
 RECORDING_SECONDS: Final = 7_200
 """The longest recording any model takes in one call (Pegasus: two hours)."""
 
@@ -82,7 +73,6 @@ _NO_OUTPUT: Final = frozenset(
         Family.NOVA_REEL,
     }
 )
-_IMAGES_BY_THE_PIECE: Final = _NO_OUTPUT | {Family.TWELVELABS}
 _RERANK: Final = frozenset({Family.COHERE_RERANK, Family.AMAZON_RERANK})
 _LONG_CONTEXT_TOKENS: Final = 1_000_000
 
@@ -165,34 +155,22 @@ def output_bound(
 
 
 def unit_bounds(
-    facts: CallFacts, model: IdentifiedModel, sheet: PriceSheet, output_tokens: int
+    facts: CallFacts, sheet: PriceSheet, output_tokens: int
 ) -> tuple[tuple[Unit, int], ...]:
     """The most units of everything that is not a token."""
     bounds: list[tuple[Unit, int]] = []
     if facts.images_out:
         bounds.append((Unit.IMAGE, facts.images_out))
-    bounds.extend((unit, int(count)) for unit, count in request_units(facts, model))
-    priced = {unit for unit, _ in sheet.row(None).unit_prices}
-    if (facts.video_bytes or facts.has_unsized_input) and Unit.VIDEO_SECOND in priced:
-        bounds.append((Unit.VIDEO_SECOND, RECORDING_SECONDS))
-    if (facts.audio_bytes or facts.has_unsized_input) and Unit.AUDIO_SECOND in priced:
-        bounds.append((Unit.AUDIO_SECOND, RECORDING_SECONDS))
+    bounds.extend((unit, int(count)) for unit, count in facts.request_units)
+    if facts.video_bytes or facts.audio_bytes or facts.has_unsized_input:
+        priced = {unit for unit, _ in sheet.row(None).unit_prices}
+        if Unit.VIDEO_SECOND in priced and (facts.video_bytes or facts.has_unsized_input):
+            bounds.append((Unit.VIDEO_SECOND, RECORDING_SECONDS))
+        if Unit.AUDIO_SECOND in priced and (facts.audio_bytes or facts.has_unsized_input):
+            bounds.append((Unit.AUDIO_SECOND, RECORDING_SECONDS))
     if facts.has_guardrail:
         bounds.append((Unit.GUARDRAIL_TEXT_UNIT, _guardrail_units(facts, output_tokens)))
     return tuple(bounds)
-
-
-def request_units(facts: CallFacts, model: IdentifiedModel) -> tuple[tuple[Unit, Decimal], ...]:
-    """The units that the request alone makes certain and no answer states: searches, images read.
-
-    Where the request only bounds them (how a long document is split) the bound is charged.
-    """
-    units: list[tuple[Unit, Decimal]] = []
-    if facts.images and model.family in _IMAGES_BY_THE_PIECE:
-        units.append((Unit.INPUT_IMAGE, Decimal(facts.images)))
-    if model.family in _RERANK:
-        units.append((Unit.SEARCH_UNIT, Decimal(_search_units(facts))))
-    return tuple(units)
 
 
 def expected_tokens(facts: CallFacts, model: IdentifiedModel, output_tokens: int) -> int:
@@ -229,16 +207,10 @@ def _limit_that_fits(facts: CallFacts, model: IdentifiedModel, most: int, ceilin
 def _expected_input(facts: CallFacts, family: Family) -> int:
     if facts.exact_input_tokens is not None:
         return facts.exact_input_tokens
-    per_token = BYTES_PER_TOKEN.get(family, _DEFAULT_BYTES_PER_TOKEN)
+    tenths = TENTHS_OF_BYTES_PER_TOKEN.get(family, _DEFAULT_TENTHS)
     media = facts.images + facts.documents + bool(facts.video_bytes) + bool(facts.audio_bytes)
     tools = TOOLS_OVERHEAD_TOKENS // 3 if facts.uses_tools else 0
-    return int(facts.text_bytes / per_token) + 1 + media * EXPECTED_MEDIA_TOKENS + tools
-
-
-def _search_units(facts: CallFacts) -> int:
-    """Queries as billed: up to 100 documents each, a long document counting as several."""
-    chunks = facts.documents + facts.text_bytes // RERANK_CHUNK_TOKENS
-    return max(1, -(-chunks // RERANK_DOCUMENTS_PER_UNIT))
+    return facts.text_bytes * 10 // tenths + 1 + media * EXPECTED_MEDIA_TOKENS + tools
 
 
 def _guardrail_units(facts: CallFacts, output_tokens: int) -> int:

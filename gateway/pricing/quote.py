@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from operator import attrgetter
 
 from gateway.domain.call import CacheTtl, CallFacts, Operation
 from gateway.domain.model import Family, IdentifiedModel
-from gateway.domain.money import MAX_NANO_USD, NanoUsd, to_nano_usd, to_usd
-from gateway.domain.quote import PriceRow, PriceSheet, Quote, TokenRates
+from gateway.domain.money import NanoUsd
+from gateway.domain.quote import PriceRow, PriceSheet, Quote
 from gateway.domain.tokens import ServiceTier, Unit
-from gateway.pricing.cost import EXACT, unit_price
+from gateway.pricing.cost import EXACT, PLAIN_TOKENS, charged, unit_price
 from gateway.pricing.estimate import (
     OutputLimitUnknown,
     expected_tokens,
@@ -24,6 +22,9 @@ from gateway.pricing.price_book import OPTIMIZED, Ceiling
 
 _WRITES_ON_REQUEST = frozenset({Family.ANTHROPIC, Family.ANTHROPIC_TEXT})
 """Families that write to the prompt cache only where the request says so; others may at will."""
+
+_KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
+_NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +57,16 @@ def quote(
     bounds = _Bounds(
         prompt=input_bound(facts, model, ceiling),
         output=output.tokens,
-        units=unit_bounds(facts, model, sheet, output.tokens),
+        units=unit_bounds(facts, sheet, output.tokens),
     )
     kinds = _input_kinds(facts, model.family)
-    with localcontext(EXACT):
-        costs = {name: _most(bounds, kinds, row, sheet) for name, row in _reachable(sheet, facts)}
-        dearest = max(costs, key=lambda name: costs[name])
-        hold = costs[dearest]
+    if bounds.prompt + bounds.output < PLAIN_TOKENS:
+        hold, dearest = _dearest(bounds, kinds, sheet, facts)
+    else:
+        with localcontext(EXACT):
+            hold, dearest = _dearest(bounds, kinds, sheet, facts)
     return Quote(
-        hold_nano_usd=_held(hold),
+        hold_nano_usd=charged(hold),
         input_tokens_bound=bounds.prompt,
         output_tokens_bound=output.tokens,
         expected_tokens=expected_tokens(facts, model, output.tokens),
@@ -87,43 +89,45 @@ def _free(sheet: PriceSheet) -> Quote:
     )
 
 
-def _reachable(sheet: PriceSheet, facts: CallFacts) -> list[tuple[str, PriceRow]]:
-    """The rows that may serve the call: the default tier always (others fall back to it)."""
-    names = [ServiceTier.DEFAULT.value]
-    if facts.service_tier is not None:
-        names.append(facts.service_tier.value)
-    if facts.latency_optimized:
-        names.append(OPTIMIZED)
-    return [(name, sheet.row(name)) for name in dict.fromkeys(names)]
+def _dearest(
+    bounds: _Bounds, kinds: tuple[str, ...], sheet: PriceSheet, facts: CallFacts
+) -> tuple[Decimal, str]:
+    """The dearest of the rows that may serve the call, and what the bounds cost by it.
+
+    The default tier is always among them: a call may fall back to it.
+    """
+    name = ServiceTier.DEFAULT.value
+    found = _most(bounds, kinds, sheet.row(name), sheet), name
+    asked = [facts.service_tier.value] if facts.service_tier is not None else []
+    for other in (*asked, *([OPTIMIZED] if facts.latency_optimized else ())):
+        found = max(found, (_most(bounds, kinds, sheet.row(other), sheet), other))
+    return found
 
 
-def _most(
-    bounds: _Bounds, kinds: Callable[[TokenRates], Decimal], row: PriceRow, sheet: PriceSheet
-) -> Decimal:
+def _most(bounds: _Bounds, kinds: tuple[str, ...], row: PriceRow, sheet: PriceSheet) -> Decimal:
     """The most the bounds can cost by this row, in whichever context band the prompt ends up."""
-    tokens = max(
-        bounds.prompt * kinds(band.rates) + bounds.output * band.rates.output
-        for band in row.bands
-        if band.above_input_tokens < bounds.prompt or band is row.bands[0]
-    ).scaleb(-6)
-    pieces = [count * unit_price(unit, row, sheet)[0] for unit, count in bounds.units]
-    return tokens + sum(pieces, row.per_call_usd)
+    millionths = _NOTHING
+    for band in row.bands:
+        if not band.above_input_tokens or band.above_input_tokens < bounds.prompt:
+            rates = band.rates
+            price = max(getattr(rates, kind) for kind in kinds)
+            millionths = max(millionths, bounds.prompt * price + bounds.output * rates.output)
+    usd = millionths.scaleb(-6) + row.per_call_usd
+    for unit, count in bounds.units:
+        usd += count * unit_price(unit, row, sheet)[0]
+    return usd
 
 
-def _input_kinds(facts: CallFacts, family: Family) -> Callable[[TokenRates], Decimal]:
-    """The dearest that an input token can become: plain, read from a cache, or written to one."""
-    names = ["input", "cache_read"]
-    if facts.cache_write_ttl is not None or family not in _WRITES_ON_REQUEST:
-        names.append("cache_write_5m")
-    if facts.cache_write_ttl is CacheTtl.ONE_HOUR or family is Family.UNKNOWN:
-        names.append("cache_write_1h")
-    prices = attrgetter(*names)
-    return lambda rates: max(prices(rates))
-
-
-def _held(usd: Decimal) -> NanoUsd:
-    """The hold, capped at what an account can hold: no budget grants more."""
-    return MAX_NANO_USD if usd > to_usd(MAX_NANO_USD) else to_nano_usd(usd)
+def _input_kinds(facts: CallFacts, family: Family) -> tuple[str, ...]:
+    """What an input token can become: plain, read from a cache, or written to one."""
+    writes_at_will = family not in _WRITES_ON_REQUEST
+    match facts.cache_write_ttl:
+        case CacheTtl.ONE_HOUR:
+            return _KINDS
+        case CacheTtl.FIVE_MINUTES:
+            return _KINDS[:3]
+        case _:
+            return _KINDS if family is Family.UNKNOWN else _KINDS[: 3 if writes_at_will else 2]
 
 
 def _dearest_first(sheet: PriceSheet, dearest: str) -> PriceSheet:

@@ -1,34 +1,37 @@
 """Settle: every hold ends exactly once, posted with its record or voided, whatever happens.
 
-The order within one call: reserve → send → measure → post. A hold that leaves its scope without an
-outcome is voided if nothing was sent, else posted as an estimate. If the ledger cannot be reached
-now, the ending is tried again for a while; after that the hold's own deadline ends it, charged in
-full and marked (docs/accounting.md).
+The order within one call: reserve → intent → send → measure → finish → post → ack. Intent, finish
+and ack are notes in the outbox, so that a process that dies between two steps loses nothing. A hold
+that leaves its scope without an outcome is voided if nothing was sent, else posted as an estimate.
+If the ledger cannot be reached now, the outbox keeps the ending until it can. If the outbox cannot
+write either, the ending is tried again for a while; after that the hold's own deadline ends it,
+charged in full and marked (docs/accounting.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from gateway.admission.ports import Ledger
-from gateway.admission.settlement import Ending, conclude
+from gateway.admission.ports import Ledger, Outbox, OwedEnding, Voiding
+from gateway.admission.settlement import Ending, conclude, draft_record
 from gateway.domain.clock import Clock
 from gateway.domain.errors import GatewayError
 from gateway.domain.ids import RequestId
 from gateway.domain.observer import (
     CallSettled,
     CallVoided,
+    Fact,
     Observer,
     SettlementFailed,
     UnexpectedError,
 )
 from gateway.domain.record import CallStatus
-from gateway.domain.reservation import Posting
+from gateway.domain.reservation import Posting, Rank
 from gateway.journal.codec import encode_record
 from gateway.proxy.drain import Calls
 from gateway.proxy.stage_values import AdmittedCall
@@ -41,13 +44,15 @@ class Hold:
     """The open hold of one call. `was_sent` turns true before the first byte leaves for AWS."""
 
     admitted: AdmittedCall
+    outbox: Outbox
     was_sent: bool = False
     ending: Ending | None = None
     is_unbilled: bool = False
     http_status: int | None = None
 
     def sending(self) -> None:
-        """From here on the call may be billed."""
+        """From here on the call may be billed, which is noted before it is so."""
+        self.outbox.intent(worst_case(self.admitted))
         self.was_sent = True
 
     def unbilled(self, http_status: int | None = None) -> None:
@@ -63,12 +68,13 @@ class Hold:
 class Settle:
     """The last stage: turns the outcome of a hold into one ledger call.
 
-    Units: `pauses_s` seconds before each further attempt while the ledger is away.
+    Units: `pauses_s` seconds before each further attempt while ledger and outbox are both away.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        outbox: Outbox,
         calls: Calls,
         observer: Observer,
         clock: Clock,
@@ -76,6 +82,7 @@ class Settle:
         pauses_s: Sequence[float] = _PAUSES_S,
     ) -> None:
         self._ledger = ledger
+        self._outbox = outbox
         self._calls = calls
         self._observer = observer
         self._clock = clock
@@ -84,7 +91,7 @@ class Settle:
     @asynccontextmanager
     async def hold(self, admitted: AdmittedCall) -> AsyncIterator[Hold]:
         """The scope of a hold. Leaving it, by any way, leaves an ending."""
-        hold = Hold(admitted=admitted)
+        hold = Hold(admitted=admitted, outbox=self._outbox)
         try:
             yield hold
         finally:
@@ -96,76 +103,100 @@ class Settle:
 
         The void of an unknown id leaves a tombstone, which kills a reserve that arrives late.
         """
-
-        async def void() -> None:
-            await self._ledger.void(request_id)
-
-        self._calls.own(self._until_done(void, request_id, "void"))
+        self._calls.own(self._settle(Voiding(request_id=request_id), None))
 
     async def _end(self, hold: Hold) -> None:
-        request_id = hold.admitted.call.request_id
-        if hold.is_unbilled or not hold.was_sent:
-            await self._until_done(lambda: self._void(hold), request_id, "void")
+        try:
+            ending, fact = self._conclude(hold)
+        except Exception:  # noqa: BLE001 - the answer is the caller's all the same
+            request_id = hold.admitted.call.request_id
+            self._tell_bug(request_id)
+            # What was noted before the call was sent is charged in its stead.
+            if not self._outbox.defer(request_id):
+                self._observer.tell(SettlementFailed(request_id=request_id, what="post"))
             return
-        at = self._clock.now()
-        await self._until_done(lambda: self._post(hold, at), request_id, "post")
+        await self._settle(ending, fact)
 
-    async def _post(self, hold: Hold, at: datetime) -> None:
-        ending = hold.ending or Ending(
-            status=CallStatus.GATEWAY_ERROR, measurement=None, error="ended without an outcome"
-        )
-        charge = conclude(hold.admitted.admitted, ending, settled_at=at)
-        await self._ledger.post(
-            Posting(
-                request_id=hold.admitted.call.request_id,
-                charge=charge.nano_usd,
-                tokens=charge.tokens,
-                rank=charge.rank,
-                record=encode_record(charge.record),
-            )
-        )
-        self._observer.tell(CallSettled(record=charge.record))
-
-    async def _void(self, hold: Hold) -> None:
+    def _conclude(self, hold: Hold) -> tuple[OwedEnding, Fact]:
+        """What the ledger is owed, and what the observer is told once the ledger knows."""
         call = hold.admitted.call
-        await self._ledger.void(call.request_id)
-        self._observer.tell(
-            CallVoided(
+        if hold.is_unbilled or not hold.was_sent:
+            fact = CallVoided(
                 request_id=call.request_id,
                 operation=call.operation.value,
                 http_status=hold.http_status,
             )
+            return Voiding(request_id=call.request_id), fact
+        ending = hold.ending or Ending(
+            status=CallStatus.GATEWAY_ERROR, measurement=None, error="ended without an outcome"
         )
+        charge = conclude(hold.admitted.admitted, ending, settled_at=self._clock.now())
+        posting = Posting(
+            request_id=call.request_id,
+            charge=charge.nano_usd,
+            tokens=charge.tokens,
+            rank=charge.rank,
+            record=encode_record(charge.record),
+        )
+        return posting, CallSettled(record=charge.record)
 
-    async def _until_done(
-        self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
-    ) -> None:
-        """Tries once now; if the ledger is away, goes on trying without the caller waiting."""
-        if not await self._is_over(step, request_id, what):
-            self._calls.own(self._again(step, request_id, what))
+    async def _settle(self, ending: OwedEnding, fact: Fact | None) -> None:
+        """Tries once now; if the ledger is away, others go on without the caller waiting."""
+        is_noted = self._outbox.finish(ending)
+        if await self._is_told(ending, fact):
+            return
+        if not (is_noted and self._outbox.defer(ending.request_id)):
+            self._calls.own(self._again(ending, fact))
 
-    async def _again(
-        self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
-    ) -> None:
+    async def _again(self, ending: OwedEnding, fact: Fact | None) -> None:
+        """Goes on trying in memory, until the ledger or the outbox is back."""
+        request_id = ending.request_id
         for pause_s in self._pauses_s:
             await asyncio.sleep(pause_s)
-            if await self._is_over(step, request_id, what):
+            if await self._is_told(ending, fact):
                 return
+            if self._outbox.finish(ending) and self._outbox.defer(request_id):
+                return
+        what = "void" if isinstance(ending, Voiding) else "post"
         self._observer.tell(SettlementFailed(request_id=request_id, what=what))
 
-    async def _is_over(
-        self, step: Callable[[], Awaitable[None]], request_id: RequestId, what: str
-    ) -> bool:
-        """One attempt; whether another would be of no use: it is done, or we have a bug."""
+    async def _is_told(self, ending: OwedEnding, fact: Fact | None) -> bool:
+        """One attempt; whether the ledger knows now."""
         try:
-            await step()
+            if isinstance(ending, Voiding):
+                await self._ledger.void(ending.request_id)
+            else:
+                await self._ledger.post(ending)
         except GatewayError:
             return False
         except Exception:  # noqa: BLE001 - the answer is the caller's all the same
-            self._observer.tell(
-                UnexpectedError(
-                    request_id=request_id, where="settlement", traceback=traceback.format_exc()
-                )
-            )
-            self._observer.tell(SettlementFailed(request_id=request_id, what=what))
+            self._tell_bug(ending.request_id)
+            return False
+        self._outbox.ack(ending.request_id)
+        if fact is not None:
+            self._observer.tell(fact)
         return True
+
+    def _tell_bug(self, request_id: RequestId) -> None:
+        self._observer.tell(
+            UnexpectedError(
+                request_id=request_id, where="settlement", traceback=traceback.format_exc()
+            )
+        )
+
+
+def worst_case(admitted: AdmittedCall) -> Posting:
+    """What is charged if nobody sees how the call ends: its hold, rank 1, marked."""
+    terms = admitted.admitted
+    record = draft_record(
+        terms.context,
+        hold_nano_usd=terms.hold_nano_usd,
+        at=datetime.fromtimestamp(terms.at_ms / 1000, UTC),
+    )
+    return Posting(
+        request_id=admitted.call.request_id,
+        charge=terms.hold_nano_usd,
+        tokens=terms.context.quote.expected_tokens,
+        rank=Rank.CONSERVATIVE,
+        record=encode_record(replace(record, accounts=terms.accounts)),
+    )

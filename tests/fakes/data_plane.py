@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.authn.authenticator import Authenticator
 from gateway.domain.observer import Fact, UnexpectedError
@@ -27,11 +27,12 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.ids import FakeIds
 from tests.fakes.issued_keys import FakeKeyDirectory, digest, issued_key
 from tests.fakes.observers import RememberingObserver
+from tests.fakes.outboxes import MemoryOutbox
 from tests.fakes.troubled_ledger import TroubledLedger
 from tests.fakes.upstream import ScriptedUpstream
 
 KEY_ID = "AKIABCDEFGHIJKLMNOPQ"
-BEARER = f"bgk-{KEY_ID}-{'s' * 43}"
+BEARER = f"bgk-{KEY_ID}-{'s' * 52}"
 POLICY = """\
 version: 1
 org: acme
@@ -72,6 +73,7 @@ class RunningPlane:
     observer: RememberingObserver
     clock: FakeClock
     server: DataPlaneServer
+    connections: list[Connection] = field(default_factory=list)
 
     @property
     def bugs(self) -> list[str]:
@@ -82,16 +84,17 @@ class RunningPlane:
 
     async def connect(self) -> Connection:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        return Connection(reader, writer)
+        connection = Connection(reader, writer)
+        self.connections.append(connection)
+        return connection
 
     async def ask(self, *parts: bytes) -> Answer:
         """One request on a connection of its own."""
         connection = await self.connect()
-        try:
-            await connection.send(*(parts or (request(),)))
-            return await connection.answer()
-        finally:
-            await connection.close()
+        await connection.send(*(parts or (request(),)))
+        answer = await connection.answer()
+        await connection.close()
+        return answer
 
     async def idle(self) -> None:
         """Returns when no call and no settlement is in flight."""
@@ -210,7 +213,9 @@ async def run_plane(
     """A data plane that serves one key (`BEARER`) of acme, until the context is left."""
     clock, calls, observer = FakeClock(), Calls(), RememberingObserver()
     ledger, upstream = TroubledLedger(clock), upstream or ScriptedUpstream()
-    settle = Settle(ledger, calls, observer, clock, pauses_s=(0, 0, 0))
+    settle = Settle(
+        ledger, MemoryOutbox(is_writing=False), calls, observer, clock, pauses_s=(0, 0, 0)
+    )
     snapshot = rules(policy)
     identify = Identify(catalogue(), Profiles(upstream, clock))
     bodies = BodyBudget(body_budget_bytes)
@@ -257,18 +262,21 @@ async def run_plane(
         ids,
     )
     listener = await listen(server, host="127.0.0.1", port=0, tls=None)
+    plane = RunningPlane(
+        port=listener.sockets[0].getsockname()[1],
+        calls=calls,
+        bodies=bodies,
+        ledger=ledger,
+        upstream=upstream,
+        observer=observer,
+        clock=clock,
+        server=server,
+    )
     try:
-        yield RunningPlane(
-            port=listener.sockets[0].getsockname()[1],
-            calls=calls,
-            bodies=bodies,
-            ledger=ledger,
-            upstream=upstream,
-            observer=observer,
-            clock=clock,
-            server=server,
-        )
+        yield plane
     finally:
+        for connection in plane.connections:
+            await connection.close()
         listener.close()
         upstream.gate.set()
         for gate in ledger.gates.values():

@@ -162,6 +162,7 @@ async def run_gateway(
             "GATEWAY_REGION": "us-east-1",
             "GATEWAY_MASTER_KEY": MASTER_KEY,
             "GATEWAY_POLICIES": str(policies),
+            "GATEWAY_STATE_DIR": str(directory / "state"),
             "GATEWAY_PRICES": str(REPOSITORY / "config/prices.yaml"),
             "GATEWAY_MODELS": str(REPOSITORY / "config/models.yaml"),
             "GATEWAY_REDIS_TIMEOUT_MS": "5000",

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
+import redis.asyncio
 
+from gateway.sandbox.bedrock.credentials import AcceptedCredentials
 from gateway.sandbox.bedrock.server import start_simulated_bedrock
+from tests.fakes import aws_account
 from tests.fakes.running_gateway import run_gateway
+
+# The environment of every test names these (tests/conftest.py), as an operator's would.
+ACCOUNT = AcceptedCredentials(access_key=aws_account.ACCESS_KEY, secret=aws_account.SECRET)
 
 
 @pytest.fixture
 async def simulated():
-    async with start_simulated_bedrock() as running:
+    async with start_simulated_bedrock(credentials=ACCOUNT) as running:
         yield running
 
 
 @pytest.fixture
-async def start(simulated, valkey_url, dynamodb_endpoint, table_prefix, tmp_path, monkeypatch):
+def stores(valkey_url, dynamodb_endpoint, table_prefix):
+    """Where a gateway of this test keeps its books."""
+    return {
+        "GATEWAY_REDIS_URL": valkey_url,
+        "GATEWAY_DYNAMODB_ENDPOINT": dynamodb_endpoint,
+        "GATEWAY_TABLE_PREFIX": table_prefix,
+    }
+
+
+@pytest.fixture
+async def start(simulated, stores, tmp_path):
     """Starts a gateway; settings and policy may be given. All end with the test."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", simulated.credentials.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", simulated.credentials.secret)
     async with AsyncExitStack() as stack:
 
         async def start_one(policy=None, **settings):
             environment = {
-                "GATEWAY_REDIS_URL": valkey_url,
-                "GATEWAY_DYNAMODB_ENDPOINT": dynamodb_endpoint,
-                "GATEWAY_TABLE_PREFIX": table_prefix,
+                **stores,
                 "GATEWAY_UPSTREAM_ENDPOINT": simulated.url,
                 "GATEWAY_UPSTREAM_CONTROL_ENDPOINT": simulated.url,
             }
@@ -49,3 +63,41 @@ async def start(simulated, valkey_url, dynamodb_endpoint, table_prefix, tmp_path
 async def gateway(start):
     """A gateway with the policy and the settings of most tests."""
     return await start()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(valkey_server, dynamodb_endpoint, tmp_path_factory):
+    """A gateway and its Bedrock for all tests of a module, where none may change anything."""
+    async with AsyncExitStack() as stack:
+        simulated = await stack.enter_async_context(start_simulated_bedrock(credentials=ACCOUNT))
+        books = redis.asyncio.Redis.from_url(valkey_server)
+        stack.push_async_callback(books.aclose)
+        await books.flushall()
+        directory = tmp_path_factory.mktemp("lasting")
+        environment = {
+            "GATEWAY_REDIS_URL": valkey_server,
+            "GATEWAY_DYNAMODB_ENDPOINT": dynamodb_endpoint,
+            "GATEWAY_TABLE_PREFIX": f"{directory.name}_{secrets.token_hex(4)}_",
+            "GATEWAY_UPSTREAM_ENDPOINT": simulated.url,
+            "GATEWAY_UPSTREAM_CONTROL_ENDPOINT": simulated.url,
+        }
+        gateway = await stack.enter_async_context(run_gateway(environment, directory))
+        yield gateway, simulated
+        assert gateway.observer.bugs == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def lasting_gateway(lasting):
+    """The module's gateway, its ledger empty and its upstream's memory too."""
+    gateway, simulated = lasting
+    await gateway.settled()
+    await gateway.redis.flushall()
+    simulated.requests.clear()
+    simulated.bill.reset()
+    return gateway
+
+
+@pytest.fixture
+def lasting_simulated(lasting, lasting_gateway):  # noqa: ARG001 - emptied first
+    """The module's simulated Bedrock."""
+    return lasting[1]

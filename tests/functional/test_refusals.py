@@ -1,7 +1,11 @@
+import asyncio
+
 import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
+from gateway.adapters.system import SystemClock
+from gateway.control.keys import revoke_key
 from tests.fakes.stock_clients import boto3_client, user_says
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -67,9 +71,7 @@ async def test_a_budget_stops_spending_at_its_ceiling_and_never_above(start, sim
                 return response.status
 
         statuses = [await one() for _ in range(4)]
-        from asyncio import gather
-
-        statuses += await gather(*(one() for _ in range(36)))
+        statuses += await asyncio.gather(*(one() for _ in range(36)))
     assert 200 in statuses
     assert statuses.count(400) == 40 - statuses.count(200) > 0
     await gateway.settled(statuses.count(200))
@@ -141,26 +143,27 @@ async def test_an_org_that_no_policy_covers_may_call_nothing(strict, simulated):
     await assert_untouched(strict, simulated)
 
 
-async def test_strangers_forgers_and_the_anonymous_are_told_apart(gateway, simulated):
+async def test_nobody_learns_which_keys_exist(gateway, simulated):
+    """An unknown key and a wrong secret get the same answer, word for word."""
     key = await gateway.key()
+    answers = []
+    for access_key, secret in (("AKIAIOSFODNN7EXAMPLE", key.secret), (key.stored.key_id, "wrong")):
 
-    async def refused_as(access_key, secret):
-        import asyncio
-
-        def run():
+        def run(access_key=access_key, secret=secret):
             with boto3_client(gateway.url, access_key, secret) as client:
                 return converse()(client)
 
         with pytest.raises(ClientError) as caught:
             await asyncio.to_thread(run)
         response = caught.value.response
-        return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
+        answers.append((response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 403
+    assert answers[0][1]["Code"] == "InvalidSignatureException"
+    await assert_untouched(gateway, simulated)
 
-    assert await refused_as("AKIAIOSFODNN7EXAMPLE", key.secret) == (
-        "UnrecognizedClientException",
-        403,
-    )
-    assert await refused_as(key.stored.key_id, "wrong") == ("InvalidSignatureException", 403)
+
+async def test_a_call_without_credentials_is_told_so(gateway, simulated):
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{gateway.url}/model/{NOVA}/converse", data=b"{}") as response,
@@ -192,16 +195,12 @@ async def test_bearer_keys_that_are_none_are_refused_in_awss_shape(gateway, simu
 async def test_a_revoked_key_is_refused_soon(gateway):
     key = await gateway.key()
     await gateway.ask(converse())
-    from gateway.adapters.system import SystemClock
-    from gateway.control.keys import revoke_key
-
     await revoke_key(gateway.tables.keys, key.stored.key_id, SystemClock().now())
-    import asyncio
 
-    async with asyncio.timeout(5):
-        while True:
-            try:
+    async def until_refused():
+        async with asyncio.timeout(5):
+            while True:
                 await gateway.ask(converse())
-            except ClientError as error:
-                assert error.response["Error"]["Code"] == "UnrecognizedClientException"
-                return
+
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        await until_refused()

@@ -13,9 +13,9 @@ from gateway.bedrock.request_body import read_facts
 from gateway.domain.call import CacheTtl, CallFacts, Operation
 from gateway.domain.model import Family
 from gateway.domain.quote import Quote
-from gateway.domain.tokens import ServiceTier, TokenCounts, Usage
+from gateway.domain.tokens import ServiceTier, TokenCounts, Unit, Usage
 from gateway.pricing.cost import cost_of
-from gateway.pricing.estimate import request_units, unit_bounds
+from gateway.pricing.estimate import unit_bounds
 from gateway.pricing.quote import quote
 from tests.fakes.price_files import identified, shipped_models, shipped_prices, shipped_sheet
 from tests.fakes.recordings import recordings
@@ -40,6 +40,7 @@ FACTS = st.builds(
     thinking_budget_tokens=st.none() | st.integers(1024, 64_000),
     choices=st.integers(1, 5),
     images_out=st.integers(0, 4),
+    request_units=st.sampled_from([(), ((Unit.SEARCH_UNIT, Decimal(3)),)]),
     cache_write_ttl=st.none() | st.sampled_from(CacheTtl),
     service_tier=st.none() | st.sampled_from(ServiceTier),
     latency_optimized=st.booleans(),
@@ -77,7 +78,7 @@ def test_whatever_a_call_uses_within_its_bounds_costs_at_most_its_hold(data, fac
         cache_write_5m=write if facts.cache_write_ttl or writes_at_will else 0,
         cache_write_1h=long_write if facts.cache_write_ttl is CacheTtl.ONE_HOUR else 0,
     )
-    units = unit_bounds(facts, model, sheet, bound.output_tokens_bound)
+    units = unit_bounds(facts, sheet, bound.output_tokens_bound)
     used = tuple((unit, Decimal(data.draw(st.integers(0, most)))) for unit, most in units)
     tiers = [None, ServiceTier.DEFAULT, *([facts.service_tier] if facts.service_tier else [])]
     usage = Usage(
@@ -129,5 +130,5 @@ def test_every_recorded_answer_is_within_the_quote_of_its_request(recording):
     )
     assert tokens.total - tokens.output <= bound.input_tokens_bound
     assert tokens.output <= bound.output_tokens_bound
-    usage = Usage(tokens=tokens, other_units=request_units(facts, model))
+    usage = Usage(tokens=tokens, other_units=facts.request_units)
     assert cost_of(usage, bound.sheet).nano_usd <= bound.hold_nano_usd

@@ -78,9 +78,9 @@ def test_ledger_urls_have_one_of_the_known_schemes():
         assert not accepts(RedisUrl, url)
 
 
-def test_a_master_key_is_long_and_not_a_pattern():
-    assert accepts(MasterKey, "k3yS0fRandomCharactersAreLongEnough=")
-    for weak in ("", "changeme", "x" * 64, "abababababababababababababababababab"):
+def test_a_master_key_holds_32_random_bytes():
+    assert accepts(MasterKey, "q2Vn0r8mXb7dKfLw5sTyUzHgE4cJ1aPiNo9vR3tBxQY=")
+    for weak in ("", "changeme", "x" * 64, "abababababababababababababababababab", "0f1e2d3c" * 4):
         assert not accepts(MasterKey, weak)
 
 

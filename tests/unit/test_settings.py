@@ -11,7 +11,7 @@ from gateway.documents.marked_yaml import DocumentError
 from gateway.setting_types import Address
 from gateway.settings import PREFIX, SECRETS, Settings, load_settings, variable
 
-KEY = "k3yS0fRandomCharactersAreLongEnough="
+KEY = "q2Vn0r8mXb7dKfLw5sTyUzHgE4cJ1aPiNo9vR3tBxQY="
 
 
 @pytest.fixture(autouse=True)

@@ -81,6 +81,21 @@ def table_definitions(prefix: str) -> tuple[TableDefinition, ...]:
     )
 
 
+async def missing_tables(client: DynamoDb, prefix: str) -> list[str]:
+    """The tables that are not there. Raises: GatewayError if a table has another key than ours."""
+    missing = []
+    for definition in table_definitions(prefix):
+        try:
+            description = await client.describe_table(TableName=definition.name)
+        except LIBRARY_ERRORS as exc:
+            if error_code(exc) != "ResourceNotFoundException":
+                raise store_error(exc, Reason.LEDGER_UNAVAILABLE, definition.name) from exc
+            missing.append(definition.name)
+        else:
+            _check(description["Table"], definition)
+    return missing
+
+
 async def create_tables(
     client: DynamoDb,
     prefix: str,

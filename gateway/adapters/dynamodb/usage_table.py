@@ -101,7 +101,7 @@ class DynamoUsageTable:
                 return _isolate(attempt, error_code(exc))
             if trouble in (Trouble.TRANSIENT, Trouble.THROTTLED):
                 await self._wait(attempt, exc)
-                return _again(batch, attempt.failures + 1, halve=trouble is Trouble.THROTTLED), []
+                return _again(batch, attempt.failures + 1, halve=True), []
             raise store_error(exc, Reason.LEDGER_UNAVAILABLE, self._table) from exc
         return [], []
 

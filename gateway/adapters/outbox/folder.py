@@ -68,11 +68,29 @@ def lock_folder(path: Path) -> LockedFolder | None:
     except BlockingIOError:
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     # Between opening and locking, another adopter may have finished and deleted all of it.
     if not _is_same(path / _LOCK, fd):
         os.close(fd)
         return None
     return LockedFolder(path, fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the folder now. Takes nothing but a look. Raises: OSError."""
+    try:
+        fd = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def make_folder(root: Path, name: str) -> LockedFolder:

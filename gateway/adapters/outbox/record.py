@@ -110,9 +110,7 @@ def scan(data: bytes) -> Scan:
             following = _next_note_at(data, at + 1)
             if following is None:
                 is_torn = _is_cut_short(data, at)
-                return Scan(
-                    notes=tuple(notes), damaged=damaged + (not is_torn), is_torn=is_torn
-                )
+                return Scan(notes=tuple(notes), damaged=damaged + (not is_torn), is_torn=is_torn)
             damaged += 1
             at = following
             continue
@@ -182,7 +180,7 @@ def _is_cut_short(data: bytes, at: int) -> bool:
     tail = data[at:]
     if not any(tail):
         return True
-    if not (tail[: len(MARKER)] == MARKER[: len(tail)]):
+    if tail[: len(MARKER)] != MARKER[: len(tail)]:
         return False
     if len(tail) < _HEAD.size:
         return True

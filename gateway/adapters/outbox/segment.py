@@ -53,6 +53,22 @@ class Segment:
             self.is_dirty = False
             os.fdatasync(self._fd)
 
+    def probe(self, size: int) -> None:
+        """Proves that the disk takes so many bytes, and leaves none. Raises: OSError.
+
+        Zeros that a crash leaves here read as a torn end.
+        """
+        self.append(bytes(size))
+        self.sync()
+        assert self._fd is not None, "append has looked"
+        os.ftruncate(self._fd, 0)
+        self.size = 0
+
+    def delete(self) -> None:
+        """Closes the file and takes its name away. Raises: OSError."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Gives the file back to the system. Can be told repeatedly."""
         fd, self._fd = self._fd, None

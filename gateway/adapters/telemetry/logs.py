@@ -13,6 +13,8 @@ from gateway.domain.observer import (
     CallSettled,
     CallVoided,
     ComponentFailed,
+    ComponentRecovered,
+    EndingReplayed,
     Fact,
     SettlementFailed,
     UnexpectedError,
@@ -85,6 +87,8 @@ class LogObserver:
                 )
             case SettlementFailed(request_id=request_id, what=what):
                 self._log.error("settlement_failed", request_id=request_id, what=what)
+            case EndingReplayed(request_id=request_id, verdict=verdict):
+                self._log.info("ending_replayed", request_id=request_id, verdict=verdict)
             case UnexpectedError(request_id=request_id, where=where, traceback=traceback):
                 self._log.error(
                     "unexpected_error",
@@ -96,6 +100,8 @@ class LogObserver:
                 self._log.warning(
                     "component_failed", component=component, detail=detail[:_LONGEST_TEXT]
                 )
+            case ComponentRecovered(component=component):
+                self._log.info("component_recovered", component=component)
             case _:
                 assert_never(fact)
 

@@ -10,6 +10,7 @@ from gateway.bedrock.invoke_request import read_invoke
 from gateway.bedrock.request_tally import Tally
 from gateway.domain.errors import GatewayError
 from gateway.domain.model import Family
+from gateway.domain.tokens import Unit
 
 LONG = "x" * 400
 
@@ -150,6 +151,25 @@ def test_documents_to_rank_are_counted():
     assert found.text_bytes >= 6
     with pytest.raises(GatewayError, match="/documents: expected an array"):
         facts(Family.AMAZON_RERANK, {"documents": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("documents", "searches"),
+    [([], 1), (["x"], 1), (["x"] * 100, 1), (["x"] * 101, 2), (["x" * 300] * 99, 3)],
+)
+def test_a_ranking_is_billed_by_the_hundred_documents_a_long_one_counting_as_several(
+    documents, searches
+):
+    for family in (Family.COHERE_RERANK, Family.AMAZON_RERANK):
+        found = facts(family, {"query": "q", "documents": documents})
+        assert found.request_units == ((Unit.SEARCH_UNIT, searches),)
+
+
+def test_an_image_to_embed_is_billed_by_the_piece_and_one_to_talk_about_by_its_tokens():
+    found = facts(Family.COHERE_EMBED, {"images": [LONG, LONG]})
+    assert found.request_units == ((Unit.INPUT_IMAGE, 2),)
+    assert facts(Family.LLAMA, {"prompt": "x", "images": [LONG]}).request_units == ()
+    assert facts(Family.NOVA_CANVAS, {"images": [LONG]}).request_units == ()
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,12 @@ def test_a_caller_cannot_pass_for_somebody_else():
     assert tags == {"gateway-org": "acme", "mine": "kept"}
 
 
+def test_metadata_that_aws_would_refuse_does_not_stop_the_call():
+    for own in (b'{"\\ud800": "x", "kept": "y"}', b'"text"', b"null", b'{"k": "\\u2003"}'):
+        changed = json.loads(rewritten(b'{"requestMetadata": ' + own + b"}", metadata={"a": "b"}))
+        assert set(changed["requestMetadata"]) <= {"a", "kept"}
+
+
 def test_tags_and_limit_go_in_together():
     changed = json.loads(rewritten(b'{"messages":[]}', limit=5, metadata={"k": "v"}))
     assert changed == {

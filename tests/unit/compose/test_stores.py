@@ -75,14 +75,9 @@ async def test_the_ledger_is_opened_ready_for_use(settings):
         assert await ledger.expire_due(10) == 0
 
 
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [({}, "GATEWAY_MASTER_KEY is not set"), ({"GATEWAY_MASTER_KEY": "0f1e2d3c4b5a" * 4}, "bytes")],
-)
-def test_without_a_strong_master_key_nothing_is_sealed(environment, words):
-    with pytest.raises(GatewayError, match=words) as caught:
-        make_sealer(load_settings(environment))
-    assert "0f1e2d3c4b5a" not in str(caught.value)
+def test_without_a_master_key_nothing_is_sealed():
+    with pytest.raises(GatewayError, match="GATEWAY_MASTER_KEY is not set"):
+        make_sealer(load_settings({}))
 
 
 async def test_without_a_ledgers_address_the_setting_is_named():

@@ -63,11 +63,11 @@ async def test_a_process_that_cannot_listen_is_killed(tmp_path):
 
 def start_parent(log):
     script = f"""
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from gateway.sandbox.children import spawn
 print(spawn(["/bin/sleep", "60"], os.environ, Path({str(log)!r})).pid, flush=True)
-time.sleep(60)
+signal.pause()
 """
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
 

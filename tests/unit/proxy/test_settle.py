@@ -1,0 +1,238 @@
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.admission.plan import AS_ASKED
+from gateway.admission.reference_ledger import HoldState
+from gateway.admission.settlement import Ending, draft_record
+from gateway.domain.errors import GatewayError
+from gateway.domain.observer import CallSettled, CallVoided, SettlementFailed, UnexpectedError
+from gateway.domain.record import CallStatus
+from gateway.domain.reservation import AdmissionPlan, Rung
+from gateway.domain.tokens import Exact, TokenCounts, Usage
+from gateway.journal.codec import encode_record
+from gateway.proxy.drain import Calls
+from gateway.proxy.settle import Settle
+from tests.fakes.calls import HOLD, admitted_call
+from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.ledgers import budget
+from tests.fakes.observers import RememberingObserver
+from tests.fakes.troubled_ledger import Trouble, TroubledLedger, away
+
+MEASURED = Exact(usage=Usage(tokens=TokenCounts(input=10, output=5)))
+COST = 10 * 250 + 5 * 1250
+OK = Ending(status=CallStatus.OK, measurement=MEASURED, http_status=200)
+
+
+class Desk:
+    """A settle stage with one call whose hold stands in the ledger."""
+
+    def __init__(self, *, pauses_s=(0, 0)) -> None:
+        self.clock, self.calls, self.observer = FakeClock(), Calls(), RememberingObserver()
+        self.ledger = TroubledLedger(self.clock)
+        self.settle = Settle(
+            self.ledger, self.calls, self.observer, self.clock, pauses_s=pauses_s
+        )
+        self.admitted = admitted_call()
+
+    async def reserve(self):
+        draft = draft_record(self.admitted.admitted.context, hold_nano_usd=HOLD, at=NOON)
+        claim = budget(HOLD, 10 * HOLD, at=NOON)
+        rung = Rung(name=AS_ASKED, hold_nano_usd=HOLD, claims=(claim,))
+        await self.ledger.books.reserve(
+            AdmissionPlan(
+                request_id="req-1",
+                rungs=(rung,),
+                ttl_ms=1000,
+                policy_version="p1",
+                draft=encode_record(draft),
+            )
+        )
+        return self
+
+    async def idle(self):
+        while len(self.calls):
+            await asyncio.sleep(0)
+
+    @property
+    def state(self):
+        return self.ledger.state("req-1")
+
+    @property
+    def record(self):
+        (document,) = self.ledger.books.journal
+        return json.loads(document)
+
+    def told(self):
+        return [type(fact) for fact in self.observer.facts]
+
+
+async def test_a_measured_call_is_posted_with_its_record():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    assert (desk.state, desk.ledger.posted, desk.ledger.pending) == (HoldState.POSTED, COST, 0)
+    assert (desk.record["cost_nano_usd"], desk.record["exact"]) == (COST, True)
+    assert desk.record["settled_at"] == "2026-11-21T12:00:00.000Z"
+    assert desk.told() == [CallSettled]
+
+
+async def test_a_hold_left_before_anything_was_sent_is_released():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted):
+        pass
+    assert (desk.state, desk.ledger.posted, desk.ledger.pending) == (HoldState.VOIDED, 0, 0)
+    assert desk.told() == [CallVoided]
+
+
+async def test_a_hold_left_without_an_outcome_after_sending_is_charged_in_full():
+    desk = await Desk().reserve()
+    with pytest.raises(ZeroDivisionError):
+        async with desk.settle.hold(desk.admitted) as hold:
+            hold.sending()
+            raise ZeroDivisionError
+    assert (desk.ledger.posted, desk.record["exact"]) == (HOLD, False)
+    assert desk.record["error"] == "ended without an outcome"
+
+
+async def test_a_call_that_proved_unbilled_is_released_though_it_was_sent():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.unbilled(429)
+    assert (desk.state, desk.ledger.posted) == (HoldState.VOIDED, 0)
+    assert desk.observer.facts[0].http_status == 429
+
+
+@pytest.mark.parametrize("at", ["before", "sending", "ended"])
+async def test_a_cancelled_call_still_ends_its_hold(at):
+    desk, inside = await Desk().reserve(), asyncio.Event()
+
+    async def call():
+        async with desk.settle.hold(desk.admitted) as hold:
+            if at != "before":
+                hold.sending()
+            if at == "ended":
+                hold.ended(OK)
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await desk.idle()
+    assert desk.ledger.pending == 0
+    assert desk.ledger.posted == {"before": 0, "sending": HOLD, "ended": COST}[at]
+
+
+async def test_a_call_that_is_cancelled_again_and_again_while_it_settles_settles_once():
+    desk = await Desk().reserve()
+    gate = desk.ledger.hold_up("post")
+
+    async def call():
+        async with desk.settle.hold(desk.admitted) as hold:
+            hold.sending()
+            hold.ended(OK)
+
+    task = asyncio.create_task(call())
+    await desk.ledger.entered["post"].wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    gate.set()
+    await desk.idle()
+    assert (desk.ledger.posted, desk.ledger.count("post")) == (COST, 1)
+    assert desk.told() == [CallSettled]
+
+
+@given(
+    st.lists(st.sampled_from(Trouble), max_size=5),
+    st.sampled_from(["posted", "charged", "voided", "unsent"]),
+)
+async def test_whatever_the_line_does_a_hold_ends_at_most_once_and_never_below_its_due(
+    troubles, how
+):
+    desk = await Desk(pauses_s=(0,) * 5).reserve()
+    name = "post" if how in ("posted", "charged") else "void"
+    desk.ledger.troubles[name] = [*troubles]
+    async with desk.settle.hold(desk.admitted) as hold:
+        if how != "unsent":
+            hold.sending()
+        if how == "posted":
+            hold.ended(OK)
+        if how == "voided":
+            hold.unbilled(503)
+    await desk.idle()
+    due = {"posted": COST, "charged": HOLD, "voided": 0, "unsent": 0}[how]
+    assert (desk.ledger.posted, desk.ledger.pending) == (due, 0)
+    assert len(desk.ledger.books.journal) == (1 if name == "post" else 0)
+    assert desk.ledger.count(name) == len(troubles) + 1
+    assert len(desk.observer.facts) == 1
+
+
+async def test_a_ledger_that_stays_away_is_told_and_the_deadline_charges_in_full():
+    desk = await Desk().reserve()
+    desk.ledger.troubles["post"] = [Trouble.REQUEST_LOST] * 3
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    await desk.idle()
+    assert desk.told() == [SettlementFailed]
+    desk.clock.advance(60)
+    assert await desk.ledger.books.expire_due(10) == 1
+    assert (desk.ledger.posted, desk.ledger.pending) == (HOLD, 0)
+    assert (desk.record["exact"], desk.record["rank"]) == (False, 1)
+
+
+async def test_a_settlement_after_the_deadline_corrects_the_charge():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        desk.clock.advance(60)
+        await desk.ledger.books.expire_due(10)
+        hold.ended(OK)
+    assert (desk.ledger.posted, desk.ledger.pending) == (COST, 0)
+
+
+async def test_a_bug_in_a_settlement_is_told_and_does_not_reach_the_answer():
+    desk = await Desk().reserve()
+    desk.ledger.troubles["post"] = [RuntimeError("bug")]
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    await desk.idle()
+    assert desk.told() == [UnexpectedError, SettlementFailed]
+    assert desk.state is HoldState.PENDING
+
+
+async def test_releasing_an_id_kills_a_reserve_that_arrives_late():
+    desk = Desk()
+    desk.settle.release("req-1")
+    await desk.idle()
+    await desk.reserve()
+    assert (desk.state, desk.ledger.pending) == (HoldState.VOIDED, 0)
+
+
+async def test_releasing_goes_on_while_the_ledger_is_away():
+    desk = await Desk().reserve()
+    desk.ledger.troubles["void"] = [away(), away()]
+    desk.settle.release("req-1")
+    await desk.idle()
+    assert (desk.state, desk.ledger.count("void")) == (HoldState.VOIDED, 3)
+    assert desk.told() == []
+
+
+async def test_the_answer_waits_for_one_attempt_only():
+    desk = await Desk(pauses_s=(3600,)).reserve()
+    desk.ledger.troubles["post"] = [away()]
+    with pytest.raises(GatewayError):
+        async with desk.settle.hold(desk.admitted) as hold:
+            hold.sending()
+            raise away()
+    assert (desk.ledger.count("post"), len(desk.calls)) == (1, 1)
