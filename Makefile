@@ -2,6 +2,8 @@
 VENV := .venv
 ENVIRONMENTS := .venvs
 CLIENTS := $(patsubst requirements/client-%.txt,client-%,$(wildcard requirements/client-*.txt))
+# Claude Code is a caller too, where npm is there to install it.
+CLIENTS += $(if $(shell command -v npm),client-claude-code)
 PYTHON_BIN := $(VENV)/bin/python
 # Tests run in parallel, but no wider than their servers deserve.
 PYTEST := $(PYTHON_BIN) -m pytest -p tests.plugins.no_skips
@@ -61,6 +63,12 @@ $(VENV)/.runtime: requirements/runtime.txt scripts/setup scripts/install-command
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	scripts/setup $(VENV) $<
 	@touch $@
+
+# What cannot be installed is not tested, and tests/clients says so above its results.
+$(ENVIRONMENTS)/client-claude-code/.installed: $(addprefix tests/clients/claude_code/,package.json package-lock.json .npmrc)
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --no-audit --no-fund --loglevel=error && touch $@ || rm -rf $(@D)/node_modules
 
 $(ENVIRONMENTS)/%/.installed: requirements/%.txt scripts/setup
 	scripts/setup $(ENVIRONMENTS)/$* $<

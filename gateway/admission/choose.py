@@ -10,9 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from gateway.admission.accounts import balance_key, window_at
+from gateway.admission.accounts import (
+    amount_of,
+    balance_key,
+    ceiling_of,
+    counted_windows,
+    window_at,
+)
+from gateway.domain.ids import RequestId
 from gateway.domain.money import MAX_NANO_USD
-from gateway.domain.reservation import BalanceClaim, BucketClaim, Claim, Rung, Utilisation
+from gateway.domain.reservation import (
+    BalanceClaim,
+    BucketClaim,
+    Claim,
+    LeaseClaim,
+    Rung,
+    Utilisation,
+)
+
+LEASE_WAIT_MS = 1_000
+"""When to ask again for a place: nobody knows when a call will end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,22 +70,35 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStates:
-    """What the accounts hold, by logical key. An absent account is empty."""
+    """What the accounts hold, by logical key. An absent account is empty.
+
+    A lease set has the deadline of each hold that has a place in it.
+    """
 
     balances: Mapping[str, Balance]
     buckets: Mapping[str, Bucket]
+    leases: Mapping[str, Mapping[RequestId, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """One claim against the account it would be counted in, as it stands before the claim."""
+    """One claim against the account it would be counted in, as it stands before the claim.
+
+    `room`: how much more than the claim would fit, in its own units; below zero, it does not fit.
+    """
 
     claim: Claim
     key: str
+    amount: int
     used: int
-    resets_at_ms: int | None
-    fits: bool
+    room: int
+    resets_at_ms: int | None = None
     wait_ms: int | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the account takes the claim."""
+        return self.room >= 0
 
     @property
     def blocks(self) -> bool:
@@ -80,20 +110,20 @@ class Seat:
 
     def utilisation(self, *, with_claim: bool) -> Utilisation:
         """How full the account is, before or after the claim."""
-        claim = self.claim
         return Utilisation(
-            account=claim.account,
-            used=self.used + (int(claim.amount) if with_claim else 0),
-            ceiling=int(claim.ceiling if isinstance(claim, BalanceClaim) else claim.capacity),
+            account=self.claim.account,
+            used=self.used + (self.amount if with_claim else 0),
+            ceiling=ceiling_of(self.claim),
             resets_at_ms=self.resets_at_ms,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """The rung to take, and where each of its claims sits."""
+    """The rung to take, how much of it, and where each of its claims sits."""
 
     rung: int
+    n: int
     seats: tuple[Seat, ...]
 
 
@@ -114,71 +144,108 @@ Choice = Fitting | Blocked | Stale
 
 
 def choose(rungs: Sequence[Rung], states: AccountStates, now_ms: int) -> Choice:
-    """Which rung to take now. A full budget leads to the next rung, a full bucket ends the search.
+    """Which rung to take now. A full budget leads to the next rung, anything else ends the search.
 
     Invariant: `rungs` is not empty.
     """
     blocked: Blocked | None = None
     for number, rung in enumerate(rungs):
-        seats = []
-        for claim in rung.claims:
-            seat = _seat(claim, states, now_ms)
-            if seat is None:
-                return Stale()
-            seats.append(seat)
+        n = rung.division.least if rung.division else 0
+        seats = _seats(rung, n, states, now_ms)
+        if seats is None:
+            return Stale()
         blocking = _blocking(seats)
         if blocking is None:
-            return Fitting(rung=number, seats=tuple(seats))
+            return _fitting(number, rung, seats, states, now_ms)
         blocked = Blocked(rung=number, seat=blocking)
-        if isinstance(blocking.claim, BucketClaim):
+        if not isinstance(blocking.claim, BalanceClaim):
             return blocked
     if blocked is None:
         raise ValueError("a plan has at least one rung")
     return blocked
 
 
-def _seat(claim: Claim, states: AccountStates, now_ms: int) -> Seat | None:
+def _fitting(
+    number: int, rung: Rung, seats: Sequence[Seat], states: AccountStates, now_ms: int
+) -> Fitting:
+    """The rung as large as it may be, given that its least fits."""
+    if rung.division is None:
+        return Fitting(rung=number, n=0, seats=tuple(seats))
+    least, n = rung.division.least, rung.division.most
+    for seat in seats:
+        claim = seat.claim
+        may_block = claim.enforced or isinstance(claim, BalanceClaim)
+        if may_block and not isinstance(claim, LeaseClaim) and claim.unit > 0:
+            n = min(n, least + seat.room // claim.unit)
+    return Fitting(rung=number, n=n, seats=tuple(_seats(rung, n, states, now_ms) or ()))
+
+
+def _seats(rung: Rung, n: int, states: AccountStates, now_ms: int) -> list[Seat] | None:
+    """Where the claims sit; None if one of them is stale."""
+    seats = [_seat(claim, n, states, now_ms) for claim in rung.claims]
+    found = [seat for seat in seats if seat is not None]
+    return found if len(found) == len(seats) else None
+
+
+def _seat(claim: Claim, n: int, states: AccountStates, now_ms: int) -> Seat | None:
     match claim:
         case BalanceClaim():
-            return _balance_seat(claim, states, now_ms)
+            return _balance_seat(claim, n, states, now_ms)
         case BucketClaim():
-            return _bucket_seat(claim, states, now_ms)
+            return _bucket_seat(claim, n, states, now_ms)
+        case LeaseClaim():
+            return _lease_seat(claim, states, now_ms)
         case _:
             assert_never(claim)
 
 
-def _balance_seat(claim: BalanceClaim, states: AccountStates, now_ms: int) -> Seat | None:
+def _balance_seat(claim: BalanceClaim, n: int, states: AccountStates, now_ms: int) -> Seat | None:
     window = window_at(claim, now_ms)
     if window is None:
         return None
-    key = balance_key(claim.account, window)
-    used = states.balances.get(key, Balance()).used
-    ceiling = claim.ceiling if claim.enforced else MAX_NANO_USD
+    amount = amount_of(claim, n)
+    keys = (balance_key(claim.account, counted) for counted in counted_windows(claim, now_ms))
+    used = sum(states.balances.get(key, Balance()).used for key in keys)
+    ceiling = int(claim.ceiling) if claim.enforced else MAX_NANO_USD
     return Seat(
         claim=claim,
-        key=key,
+        key=balance_key(claim.account, window),
+        amount=amount,
         used=used,
+        room=ceiling - used - amount,
         resets_at_ms=window.end_ms,
-        fits=used + claim.amount <= ceiling,
     )
 
 
-def _bucket_seat(claim: BucketClaim, states: AccountStates, now_ms: int) -> Seat:
-    key = claim.account.key
+def _bucket_seat(claim: BucketClaim, n: int, states: AccountStates, now_ms: int) -> Seat:
+    key, amount = claim.account.key, amount_of(claim, n)
     bucket = states.buckets.get(key, Bucket()).at(now_ms, claim.capacity)
-    excess = bucket.backlog + (claim.amount - claim.capacity) * claim.period_ms
+    excess = bucket.backlog + (amount - claim.capacity) * claim.period_ms
     return Seat(
         claim=claim,
         key=key,
+        amount=amount,
         used=_divided_up(bucket.backlog, claim.period_ms),
-        resets_at_ms=None,
-        fits=excess <= 0,
+        room=-excess // claim.period_ms,
         wait_ms=_divided_up(max(0, excess), claim.capacity),
     )
 
 
+def _lease_seat(claim: LeaseClaim, states: AccountStates, now_ms: int) -> Seat:
+    deadlines = states.leases.get(claim.account.key, {}).values()
+    live = sum(deadline_ms > now_ms for deadline_ms in deadlines)
+    return Seat(
+        claim=claim,
+        key=claim.account.key,
+        amount=1,
+        used=live,
+        room=claim.limit - live - 1,
+        wait_ms=LEASE_WAIT_MS,
+    )
+
+
 def _blocking(seats: Sequence[Seat]) -> Seat | None:
-    """The budget that blocks longest, else the bucket that does; among equals the first."""
+    """The budget that blocks longest, else the rate or lease that does; among equals the first."""
     blocking = [seat for seat in seats if seat.blocks]
     budgets = [seat for seat in blocking if isinstance(seat.claim, BalanceClaim)]
     if budgets:

@@ -46,6 +46,8 @@ def _denied(denied: Denied) -> Refuse:
             return _rate_limited(denied, Reason.RATE_LIMITED)
         case Resource.TOKENS:
             return _rate_limited(denied, Reason.TOKENS_LIMITED)
+        case Resource.CONCURRENCY:
+            return _places_taken(denied)
         case resource:
             assert_never(resource)
 
@@ -81,12 +83,38 @@ def _rate_limited(denied: Denied, reason: Reason) -> Refuse:
     )
 
 
+def _places_taken(denied: Denied) -> Refuse:
+    blocking = denied.blocking
+    wait_s = _spread(denied.request_id, (denied.wait_ms or 0) / 1000)
+    return Refuse(
+        reason=Reason.CONCURRENCY_LIMITED,
+        detail=f"Limit {blocking.account.name!r} of {blocking.account.scope.path}: {blocking.used} "
+        f"of {blocking.ceiling} calls are running. Try again in {wait_s:.3f} s, run fewer calls at "
+        "the same time, or have the limit raised.",
+        retry_after_s=wait_s,
+        blocking=blocking,
+    )
+
+
 def _not_decided(receipt: NotDecided) -> Refuse:
     match receipt.obstacle:
         case Obstacle.STALE_WINDOW:
             detail = "The gateway's clock and the ledger's disagree about the budget's window."
+        case Obstacle.STALE_VERSION:
+            detail = f"There is a newer edition of {receipt.about}, which this gateway has not yet."
         case Obstacle.TOMBSTONE:
             detail = "This call was already ended."
+        case Obstacle.STOPPED:
+            return Refuse(
+                reason=Reason.EMERGENCY_STOP,
+                detail=f"All calls of {receipt.about} are stopped by an operator.",
+            )
+        case Obstacle.ROLLBACK | Obstacle.UNBUILT:
+            return Refuse(
+                reason=Reason.LEDGER_UNAVAILABLE,
+                detail="The ledger is recovering from a failover. Nothing was spent.",
+                retry_after_s=_STALE_RETRY_S,
+            )
         case obstacle:
             assert_never(obstacle)
     return Refuse(

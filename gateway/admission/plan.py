@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.admission.accounts import budget_account, rate_account
+from gateway.admission.accounts import budget_account, concurrency_account, rate_account
 from gateway.domain.decision import Refuse
 from gateway.domain.ids import RequestId
-from gateway.domain.period import windows_at
+from gateway.domain.period import earlier_windows, windows_at
 from gateway.domain.quote import Quote
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import (
     AdmissionPlan,
     BalanceClaim,
     BucketClaim,
+    LeaseClaim,
     Resource,
     Rung,
+    Seen,
 )
 from gateway.policy.document import BudgetMode
 from gateway.policy.effective import BudgetLimit, EffectivePolicy, RateLimit
@@ -33,24 +35,34 @@ def make_plan(
     now: datetime,
     draft: bytes,
     ttl_ms: int,
+    seen: Sequence[Seen] = (),
 ) -> AdmissionPlan | Refuse:
     """The question whether this call may run now, or why the answer can only be no.
 
     `now` picks the windows that are offered; the ledger's own clock picks one of them. After
-    STALE_WINDOW plan again with the receipt's instant. Units: `ttl_ms` milliseconds.
+    STALE_WINDOW plan again with the receipt's instant. `seen`: the editions of what the policy was
+    resolved from. Units: `ttl_ms` milliseconds.
     """
     rates = tuple(_rate_claim(limit, quote) for limit in policy.rates)
     refusal = _request_size_refusal(policy, quote) or _hopeless_refusal(rates)
     if refusal is not None:
         return refusal
     budgets = tuple(_budget_claim(limit, quote, now) for limit in policy.budgets)
-    rung = Rung(name=AS_ASKED, hold_nano_usd=quote.hold_nano_usd, claims=(*budgets, *rates))
+    places = tuple(
+        LeaseClaim(account=concurrency_account(limit), limit=limit.limit, enforced=limit.enforced)
+        for limit in policy.concurrency
+    )
+    claims = (*budgets, *rates, *places)
+    rung = Rung(name=AS_ASKED, hold_nano_usd=quote.hold_nano_usd, claims=claims)
     return AdmissionPlan(
         request_id=request_id,
         rungs=(rung,),
         ttl_ms=ttl_ms,
         policy_version=policy.version,
         draft=draft,
+        org=policy.org,
+        scopes=policy.scopes,
+        seen=tuple(seen),
     )
 
 
@@ -64,6 +76,7 @@ def _budget_claim(limit: BudgetLimit, quote: Quote, now: datetime) -> BalanceCla
         amount=quote.hold_nano_usd,
         ceiling=limit.ceiling,
         enforced=limit.mode is BudgetMode.HARD,
+        earlier=earlier_windows(limit.period, limit.zone, current, limit.rolling),
     )
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from gateway.domain.ids import RequestId
 from gateway.domain.reservation import (
     AdmissionPlan,
+    Granted,
     Posting,
     PostVerdict,
     Receipt,
+    Seen,
     VoidVerdict,
 )
+from gateway.domain.scope import Scope
 
 
 class Ledger(Protocol):
@@ -34,8 +38,8 @@ class Ledger(Protocol):
     async def post(self, posting: Posting) -> PostVerdict:
         """Turns the hold into a charge and appends the record, exactly once per id.
 
-        A repeat answers ALREADY_POSTED. After an expiry the difference to the conservative charge
-        is posted and a record of higher rank appended (CORRECTED).
+        A repeat answers ALREADY_POSTED. After an expiry a better charge, or a larger one that is as
+        good, takes the place of the conservative one, and its record is appended (CORRECTED).
         """
         ...
 
@@ -128,4 +132,105 @@ class DeadOutboxes(Protocol):
 
     async def adopt(self) -> Sequence[OwedEndings]:
         """Those of workers that died meanwhile; theirs who asked until closed."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """A worker's sign of life to its ledger, and the moment to bring back what a failover lost."""
+
+    async def heartbeat(self) -> None:
+        """Keeps all holds of this worker's running calls for another while.
+
+        Where the ledger has forgotten what it once acknowledged, all of it is back afterwards (I11).
+        Raises: GatewayError(LEDGER_UNAVAILABLE).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A hold as the worker that got it remembers it: enough to make it again."""
+
+    plan: AdmissionPlan
+    receipt: Granted
+
+
+class Reassertion(Enum):
+    """What a ledger found where a worker said that there was a hold.
+
+    SETTLED: its charge had come first, and now counts in the accounts.
+    """
+
+    RESTORED = "restored"
+    STANDS = "stands"
+    SETTLED = "settled"
+    ENDED = "ended"
+
+
+class LedgerControl(Protocol):
+    """What every reservation is checked against beside its accounts, on all shards.
+
+    Raises (every method): GatewayError(LEDGER_UNAVAILABLE), also if only some shards answered:
+    then it has to be told again.
+    """
+
+    async def publish(self, edition: Seen) -> int:
+        """Makes plans from older editions stale; answers the newest edition known (I12)."""
+        ...
+
+    async def stop(self, scope: Scope, why: str) -> None:
+        """Ends all admission in a scope, at once."""
+        ...
+
+    async def resume(self, scope: Scope) -> None:
+        """Takes a stop back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """One balance as the books have it. Units: nano-USD; `keep_ms` until nobody asks for it.
+
+    `key` is logical, and names the window: `usd:org/acme:month:UTC:2026-05`.
+    """
+
+    key: str
+    posted: int
+    overrun: int
+    keep_ms: int
+
+
+class AccountRows(Protocol):
+    """The balances as the books have them: the sum of all records that were written."""
+
+    async def rows(self, shard: str) -> Sequence[AccountRow]:
+        """All of a shard whose window may still be charged.
+
+        Raises: GatewayError if they cannot be read.
+        """
+        ...
+
+
+class Rebuild(Protocol):
+    """Sets the accounts of a ledger that lost them to what the books say: SET, never added.
+
+    begin → (flush the journal, read the rows, put them; again while `put` answers False) → finish.
+    Only one epoch is built at a time, and none twice; admission is closed meanwhile.
+    Raises (every method): GatewayError(LEDGER_UNAVAILABLE).
+    """
+
+    async def begin(self, epoch: int) -> bool:
+        """Closes admission; False: this epoch, or a later one, was begun or built by somebody."""
+        ...
+
+    async def position(self) -> str:
+        """Up to where the journal was written. Rows are complete once all of it is flushed."""
+        ...
+
+    async def put(self, epoch: int, as_of: str, rows: Sequence[AccountRow]) -> bool:
+        """Sets accounts; what is held stays held. False: the journal has gone on since `as_of`."""
+        ...
+
+    async def finish(self, epoch: int) -> bool:
+        """Opens admission under the new epoch; False: another one is being built."""
         ...

@@ -14,6 +14,11 @@ _TEXT_FORMATS = frozenset({"csv", "html", "md", "txt", "text/plain", "text/markd
 _CSV_EXPANSION = 4
 """A table is shown to the model with separators: at most this many bytes for each byte of CSV."""
 
+GUARDRAIL_POLICIES = 5
+"""The policies of a guardrail that are billed, each by its own units for the same text: content,
+topics, sensitive information, grounding, automated reasoning."""
+GUARDRAIL_UNIT_CHARACTERS = 1_000
+
 
 class Tally:
     """Counts text, media and options of one body. Local to one reading; freezes into CallFacts."""
@@ -136,6 +141,13 @@ class Tally:
         if limit is not None and (self.limit is None or limit > self.limit):
             self.limit = limit
 
+    def guardrail_units(self) -> tuple[tuple[Unit, Decimal], ...]:
+        """What an attached guardrail reads of the request, for an answer that has no trace."""
+        if not self.has_guardrail:
+            return ()
+        texts = max(1, -(-self.text_bytes // GUARDRAIL_UNIT_CHARACTERS))
+        return ((Unit.GUARDRAIL_TEXT_UNIT, Decimal(texts * GUARDRAIL_POLICIES)),)
+
     def freeze(self) -> CallFacts:
         """The facts, final."""
         return CallFacts(
@@ -154,7 +166,7 @@ class Tally:
             thinking_budget_tokens=self.thinking_budget,
             choices=self.choices,
             images_out=self.images_out,
-            request_units=self.request_units,
+            request_units=self.request_units + self.guardrail_units(),
             cache_write_ttl=self.ttl,
             service_tier=self.tier,
             latency_optimized=self.latency_optimized,

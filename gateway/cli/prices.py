@@ -63,7 +63,9 @@ def show(
         _wrong_usage(error.detail)
     sheet = book.sheet(identified, region, at)
     if sheet is None:
-        fail(f"no price is known for {identified.base_id}: under a policy that lets it pass it is")
+        fail(
+            f"no price is known for {identified.base_id}; where policy lets it pass, at the ceiling"
+        )
     document = _document(book, identified, sheet, region, at)
     if as_json:
         print_json(document)

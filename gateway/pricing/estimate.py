@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from gateway.bedrock.request_tally import GUARDRAIL_POLICIES, GUARDRAIL_UNIT_CHARACTERS
 from gateway.domain.call import CallFacts, Operation
 from gateway.domain.model import CatalogueModel, Family, IdentifiedModel
 from gateway.domain.quote import PriceSheet
@@ -51,9 +52,6 @@ EXPECTED_OUTPUT_TOKENS: Final = 512
 EXPECTED_MEDIA_TOKENS: Final = 1_500
 """What an image, document or recording is expected to cost as input."""
 
-GUARDRAIL_POLICIES: Final = 6
-"""The policies of a guardrail that are billed, each by its own units for the same text."""
-GUARDRAIL_UNIT_CHARACTERS: Final = 1_000
 CHARACTERS_PER_OUTPUT_TOKEN: Final = 16
 """More than any answer has on average; bounds the text a guardrail reads on the way out."""
 RECORDING_SECONDS: Final = 7_200
@@ -161,7 +159,11 @@ def unit_bounds(
     bounds: list[tuple[Unit, int]] = []
     if facts.images_out:
         bounds.append((Unit.IMAGE, facts.images_out))
-    bounds.extend((unit, int(count)) for unit, count in facts.request_units)
+    bounds.extend(
+        (unit, int(count))
+        for unit, count in facts.request_units
+        if unit is not Unit.GUARDRAIL_TEXT_UNIT
+    )
     if facts.video_bytes or facts.audio_bytes or facts.has_unsized_input:
         priced = {unit for unit, _ in sheet.row(None).unit_prices}
         if Unit.VIDEO_SECOND in priced and (facts.video_bytes or facts.has_unsized_input):

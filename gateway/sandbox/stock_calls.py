@@ -62,14 +62,19 @@ def converse_stream(model: str, text: str, limit: int, *, hang_up_after: int | N
 
 
 def invoke_model(model: str, body: Mapping[str, Any]) -> Step:
-    """An InvokeModel call with a family's own body."""
+    """An InvokeModel call with a family's own body; the token headers say what it used."""
 
     def step(client: Any) -> tuple[str, Mapping[str, Any]]:
         answer = client.invoke_model(modelId=model, body=json.dumps(body))
         with contextlib.closing(answer["body"]) as reading:
-            usage = json.load(reading).get("usage", {})
-        counts = {"inputTokens": usage.get("input_tokens"), "outputTokens": None}
-        return "ok", answer | {"usage": counts | {"outputTokens": usage.get("output_tokens")}}
+            reading.read()
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        usage = {
+            f"{kind}Tokens": int(headers[f"x-amzn-bedrock-{kind}-token-count"])
+            for kind in ("input", "output")
+            if f"x-amzn-bedrock-{kind}-token-count" in headers
+        }
+        return "ok", answer | {"usage": usage}
 
     return step
 

@@ -69,12 +69,12 @@ class Books:
     def table(self) -> list[str]:
         """The books as lines to print, to the nano-dollar."""
         exact = sum(1 for record in self.records.values() if record["exact"])
+        recorded = self.recorded * _ONE_NANO
         return [
             f"  simulated Bedrock  {len(self.bill):5} calls  {self.billed_usd:.9f} USD",
-            f"  Redis (ledger)     {'':5}        {self.posted * _ONE_NANO:.9f} USD"
-            f"  (held: {self.pending * _ONE_NANO:.9f})",
-            f"  DynamoDB           {len(self.records):5} calls  {self.recorded * _ONE_NANO:.9f} USD"
-            f"  ({exact} exact, {len(self.records) - exact} estimated)",
+            f"  Redis (ledger)                  {self.posted * _ONE_NANO:.9f} USD",
+            f"  DynamoDB           {len(self.records):5} calls  {recorded:.9f} USD",
+            f"  of them exact      {exact:5} calls",
             f"  marked conservative excess      {self.excess * _ONE_NANO:.9f} USD",
         ]
 

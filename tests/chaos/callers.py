@@ -55,11 +55,14 @@ class Callers:
         started_s = time.perf_counter()
         saw = Saw(GONE, b"", {}, 0.0)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
-            async with asyncio.timeout(timeout_s), self.session.post(
-                f"{self.url}/model/{NOVA}/{operation}",
-                json=body_of(text, sim),
-                headers={"Authorization": f"Bearer {self.bearer}"},
-            ) as answer:
+            async with (
+                asyncio.timeout(timeout_s),
+                self.session.post(
+                    f"{self.url}/model/{NOVA}/{operation}",
+                    json=body_of(text, sim),
+                    headers={"Authorization": f"Bearer {self.bearer}"},
+                ) as answer,
+            ):
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 body = await answer.read()
                 saw = Saw(answer.status, body, headers, time.perf_counter() - started_s)

@@ -135,21 +135,24 @@ class TcpProxy:
             await toxics.flowing.wait()
             for piece in _pieces(data, toxics):
                 await self._delay(piece, toxics)
-                writer.write(_distorted(piece, passed, toxics))
+                room = None if toxics.limit_bytes is None else max(0, toxics.limit_bytes - passed)
+                writer.write(_distorted(piece[:room], passed, toxics))
                 await writer.drain()
                 passed += len(piece)
-                if upward:
-                    self.bytes_up += len(piece)
-                else:
-                    self.bytes_down += len(piece)
-                if toxics.limit_bytes is not None and passed >= toxics.limit_bytes:
-                    writer.transport.abort()
+                self._count(len(piece), upward=upward)
+                if room is not None and room <= len(piece):
                     raise ConnectionResetError
         await toxics.flowing.wait()
         if upward and writer.can_write_eof():
             writer.write_eof()
         else:
             raise ConnectionResetError  # the server closed: so do we
+
+    def _count(self, size: int, *, upward: bool) -> None:
+        if upward:
+            self.bytes_up += size
+        else:
+            self.bytes_down += size
 
     async def _delay(self, piece: bytes, toxics: Toxics) -> None:
         delay_s = toxics.latency_s + toxics.jitter_s * self._random.random()

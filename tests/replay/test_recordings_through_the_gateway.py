@@ -1,5 +1,8 @@
 """Exchanges with the real Bedrock, replayed through the running gateway in pieces of any size."""
 
+import json
+from urllib.parse import unquote
+
 import aiohttp
 import pytest
 from yarl import URL
@@ -9,6 +12,17 @@ from gateway.sandbox.replay import Recording as Answer
 from tests.fakes.recordings import recordings
 
 # Smaller pieces take a write each, so the longest bodies travel in larger ones only.
+OURS = {
+    "requestMetadata",
+    "maxTokens",
+    "max_tokens",
+    "max_new_tokens",
+    "maxTokenCount",
+    "max_gen_len",
+    "max_tokens_to_sample",
+    "max_completion_tokens",
+}
+HOLDERS = {"inferenceConfig", "textGenerationConfig"}
 LONGEST_BODY = {1: 2_500, 7: 12_000, 1000: None, None: None}
 
 
@@ -76,5 +90,30 @@ async def test_the_caller_gets_the_recorded_bytes_and_the_record_the_stated_usag
     assert len(chosen) == (len(recordings()) if longest is None else len(chosen)) > 50
 
 
-async def test_all_recordings_are_there():
+async def test_bedrock_gets_what_the_caller_said_but_for_the_limit_and_the_tags(gateway, upstream):
+    asked = [each for each in recordings() if each.request.body and each.is_metered]
+    async with aiohttp.ClientSession() as session:
+        for recording in asked:
+            await replay(gateway, upstream, session, recording, None)
+    assert len(upstream.requests) == len(asked) > 150
+    for recording, sent in zip(asked, upstream.requests, strict=True):
+        assert unquote(sent.target) == unquote(recording.request.path), recording.name
+        assert ":" not in sent.target, recording.name
+        wanted, got = json.loads(recording.request.body), json.loads(sent.body)
+        assert without_ours(got) == without_ours(wanted), recording.name
+        tag = got.get("requestMetadata") or json.loads(
+            next(v for k, v in sent.headers if k.lower() == "x-amzn-bedrock-request-metadata")
+        )
+        assert tag["gateway-user"] == "ada", recording.name
+
+
+def without_ours(tree):
+    """The body without what the gateway may add: an output limit, and the tags."""
+    if not isinstance(tree, dict):
+        return tree
+    kept = {key: without_ours(value) for key, value in tree.items() if key not in OURS}
+    return {key: value for key, value in kept.items() if value != {} or key not in HOLDERS}
+
+
+def test_all_recordings_are_there():
     assert len(recordings()) == 175

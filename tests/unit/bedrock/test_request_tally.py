@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.bedrock.request_tally import Tally, decoded_size, utf8_size
 from gateway.domain.call import CacheTtl
 from gateway.domain.errors import GatewayError
-from gateway.domain.tokens import ServiceTier
+from gateway.domain.tokens import ServiceTier, Unit
 
 
 @given(text=st.text(alphabet=st.characters(exclude_categories=())))
@@ -86,6 +86,15 @@ def test_only_numbers_are_kept_for_the_record():
     tally.parameter("top_k", 3)
     tally.parameter("top_p", "a prompt in the wrong place")
     assert tally.freeze().parameters == (("temperature", "0.5"), ("top_k", "3"))
+
+
+@pytest.mark.parametrize(("text", "units"), [("", 1), ("x" * 1000, 1), ("x" * 1001, 2)])
+def test_a_guardrail_reads_the_request_even_if_the_answer_does_not_say_so(text, units):
+    tally = Tally()
+    tally.text(text, "/x")
+    assert tally.freeze().request_units == ()
+    tally.has_guardrail = True
+    assert tally.freeze().request_units == ((Unit.GUARDRAIL_TEXT_UNIT, units * 5),)
 
 
 def test_the_larger_of_two_limits_holds():

@@ -102,7 +102,7 @@ def test_the_gateways_tags_win_and_what_aws_refuses_is_left_out(own, ours, inden
         assert AWS_PATTERN.fullmatch(key)
         assert AWS_PATTERN.fullmatch(value)
     for key, value in ours.items():
-        if AWS_PATTERN.fullmatch(key + value):
+        if re.fullmatch(r"[a-zA-Z0-9 :_@$#=/+,\-.]*", key + value):
             assert tags[key] == value or len(ours) > 1
 
 

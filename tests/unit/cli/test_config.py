@@ -13,7 +13,7 @@ from gateway.cli.config import app
 from gateway.settings import SECRETS, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
-KEY = "k3yS0fRandomCharactersAreLongEnough="
+KEY = "q2Vn0r8mXb7dKfLw5sTyUzHgE4cJ1aPiNo9vR3tBxQY="
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_images_recordings_and_guardrails_are_bounded_in_their_own_units():
     assert units("twelvelabs.pegasus-1-2-v1:0", video_bytes=5) == {Unit.VIDEO_SECOND: 7200}
     assert units("amazon.nova-lite-v1:0", video_bytes=5) == {}
     guarded = units("amazon.nova-lite-v1:0", text_bytes=2500, blocks=2, has_guardrail=True)
-    assert guarded == {Unit.GUARDRAIL_TEXT_UNIT: ((3 + 2 + 1) + (2 + 1)) * 6}
+    assert guarded == {Unit.GUARDRAIL_TEXT_UNIT: ((3 + 2 + 1) + (2 + 1)) * 5}
 
 
 def test_the_estimate_for_rates_is_near_what_is_used_and_far_below_the_bound():

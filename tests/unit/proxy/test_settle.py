@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,15 +12,16 @@ from gateway.admission.settlement import Ending, draft_record
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import CallSettled, CallVoided, SettlementFailed, UnexpectedError
 from gateway.domain.record import CallStatus
-from gateway.domain.reservation import AdmissionPlan, Rung
+from gateway.domain.reservation import AdmissionPlan, Rank, Rung
 from gateway.domain.tokens import Exact, TokenCounts, Usage
 from gateway.journal.codec import encode_record
 from gateway.proxy.drain import Calls
-from gateway.proxy.settle import Settle
+from gateway.proxy.settle import Settle, worst_case
 from tests.fakes.calls import HOLD, admitted_call
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.ledgers import budget
 from tests.fakes.observers import RememberingObserver
+from tests.fakes.outboxes import MemoryOutbox
 from tests.fakes.troubled_ledger import Trouble, TroubledLedger, away
 
 MEASURED = Exact(usage=Usage(tokens=TokenCounts(input=10, output=5)))
@@ -30,11 +32,11 @@ OK = Ending(status=CallStatus.OK, measurement=MEASURED, http_status=200)
 class Desk:
     """A settle stage with one call whose hold stands in the ledger."""
 
-    def __init__(self, *, pauses_s=(0, 0)) -> None:
+    def __init__(self, *, pauses_s=(0, 0), is_writing=False) -> None:
         self.clock, self.calls, self.observer = FakeClock(), Calls(), RememberingObserver()
-        self.ledger = TroubledLedger(self.clock)
+        self.ledger, self.outbox = TroubledLedger(self.clock), MemoryOutbox(is_writing=is_writing)
         self.settle = Settle(
-            self.ledger, self.calls, self.observer, self.clock, pauses_s=pauses_s
+            self.ledger, self.outbox, self.calls, self.observer, self.clock, pauses_s=pauses_s
         )
         self.admitted = admitted_call()
 
@@ -200,15 +202,81 @@ async def test_a_settlement_after_the_deadline_corrects_the_charge():
     assert (desk.ledger.posted, desk.ledger.pending) == (COST, 0)
 
 
-async def test_a_bug_in_a_settlement_is_told_and_does_not_reach_the_answer():
+async def test_a_bug_in_a_settlement_is_told_tried_again_and_does_not_reach_the_answer():
     desk = await Desk().reserve()
     desk.ledger.troubles["post"] = [RuntimeError("bug")]
     async with desk.settle.hold(desk.admitted) as hold:
         hold.sending()
         hold.ended(OK)
     await desk.idle()
+    assert desk.told() == [UnexpectedError, CallSettled]
+    assert desk.ledger.posted == COST
+
+
+async def test_an_outcome_that_cannot_be_charged_is_told_and_left_to_the_deadline():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(replace(OK, measurement="nonsense"))
+    await desk.idle()
     assert desk.told() == [UnexpectedError, SettlementFailed]
     assert desk.state is HoldState.PENDING
+
+
+async def test_every_step_is_written_down_before_it_is_taken():
+    desk = await Desk(is_writing=True).reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        assert desk.outbox.words == []
+        hold.sending()
+        assert desk.outbox.words == [("intent", "req-1")]
+        assert desk.outbox.noted["req-1"] == worst_case(desk.admitted)
+        hold.ended(OK)
+        post = desk.ledger.hold_up("post")
+        ending = asyncio.create_task(desk.ledger.entered["post"].wait())
+        ending.add_done_callback(lambda _: noted.append([*desk.outbox.words]))
+        ending.add_done_callback(lambda _: post.set())
+        noted = []
+    assert noted == [[("intent", "req-1"), ("finish", "req-1")]]
+    assert desk.outbox.words[2:] == [("ack", "req-1")]
+    assert desk.outbox.noted == {}
+
+
+async def test_what_the_ledger_does_not_take_is_left_to_the_outbox():
+    desk = await Desk(is_writing=True).reserve()
+    desk.ledger.troubles["post"] = [Trouble.REQUEST_LOST]
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    await desk.idle()
+    assert desk.ledger.count("post") == 1
+    owed = await desk.outbox.first()
+    assert (owed.charge, owed.rank) == (COST, Rank.MEASURED)
+    assert desk.told() == []
+
+
+async def test_an_outcome_that_cannot_be_charged_leaves_the_worst_case_to_the_outbox():
+    desk = await Desk(is_writing=True).reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(replace(OK, measurement="nonsense"))
+    assert (await desk.outbox.first()).charge == HOLD
+    assert desk.told() == [UnexpectedError]
+
+
+async def test_a_call_that_was_not_sent_leaves_no_note_behind():
+    desk = await Desk(is_writing=True).reserve()
+    async with desk.settle.hold(desk.admitted):
+        pass
+    assert (desk.outbox.noted, desk.outbox.owed) == ({}, [])
+
+
+def test_the_worst_case_is_the_hold_marked_as_an_estimate():
+    admitted = admitted_call()
+    worst = worst_case(admitted)
+    record = json.loads(worst.record)
+    assert (worst.charge, worst.rank, worst.tokens) == (HOLD, Rank.CONSERVATIVE, 60)
+    assert (record["cost_nano_usd"], record["exact"], record["rank"]) == (HOLD, False, 1)
+    assert record["accounts"] == list(admitted.admitted.accounts)
 
 
 async def test_releasing_an_id_kills_a_reserve_that_arrives_late():

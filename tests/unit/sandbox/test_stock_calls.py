@@ -48,7 +48,8 @@ async def test_a_stream_can_be_given_up(make):
 async def test_counting_and_invoking_say_what_they_counted(make):
     assert (await make(count_tokens(NOVA, "12345678")))[1]["usage"] == {"inputTokens": 2}
     body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
-    assert (await make(invoke_model(NOVA, body)))[0] == "ok"
+    result, answer = await make(invoke_model(NOVA, body))
+    assert (result, answer["usage"]) == ("ok", {"inputTokens": 1, "outputTokens": 40})
 
 
 async def test_a_call_is_repeated_until_it_is_refused(make):

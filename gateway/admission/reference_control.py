@@ -1,0 +1,71 @@
+"""What the reference ledger checks before its accounts: stops, editions and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.domain.reservation import AdmissionPlan, Obstacle, Seen, SeenKind
+from gateway.domain.scope import Scope
+
+
+@dataclass(slots=True, kw_only=True)
+class ReferenceControl:
+    """Implements `LedgerControl`, and the epochs of `Rebuild`, in memory.
+
+    `joined` is the epoch that the callers know of, if they care.
+    """
+
+    stops: dict[str, str] = field(default_factory=dict)
+    versions: dict[tuple[SeenKind, str], int] = field(default_factory=dict)
+    epoch: int | None = None
+    building: int | None = None
+    joined: int | None = None
+
+    def obstacle(self, plan: AdmissionPlan) -> tuple[Obstacle | None, str]:
+        """What stands in the plan's way before any account is looked at, and about what."""
+        if self.building is not None or (self.joined is not None and self.joined != self.epoch):
+            return Obstacle.UNBUILT, ""
+        for scope in plan.scopes:
+            if scope.path in self.stops:
+                return Obstacle.STOPPED, scope.path
+        for seen in plan.seen:
+            if self._newest(seen) > seen.version:
+                return Obstacle.STALE_VERSION, f"{seen.kind.value}:{seen.name}"
+        return None, ""
+
+    def learn(self, seen: Sequence[Seen]) -> None:
+        """Takes note of editions that a granted plan was made from: they exist (I12)."""
+        for edition in seen:
+            newest = max(self._newest(edition), edition.version)
+            self.versions[edition.kind, edition.name] = newest
+
+    async def publish(self, edition: Seen) -> int:
+        """Makes older editions stale; the newest one that is known now."""
+        self.learn((edition,))
+        return self._newest(edition)
+
+    async def stop(self, scope: Scope, why: str) -> None:
+        """Ends all admission in a scope."""
+        self.stops[scope.path] = why
+
+    async def resume(self, scope: Scope) -> None:
+        """Takes a stop back."""
+        self.stops.pop(scope.path, None)
+
+    async def begin(self, epoch: int) -> bool:
+        """Closes admission until the accounts are set; False: a later epoch has been begun."""
+        if epoch <= (self.epoch or 0) or epoch <= (self.building or 0):
+            return False
+        self.building = epoch
+        return True
+
+    async def finish(self, epoch: int) -> bool:
+        """Opens admission again; False: another epoch is being built."""
+        if self.building != epoch:
+            return False
+        self.epoch, self.building = epoch, None
+        return True
+
+    def _newest(self, seen: Seen) -> int:
+        return self.versions.get((seen.kind, seen.name), 0)
