@@ -11,8 +11,7 @@ from gateway.adapters.redis.breaker import BreakerState
 from tests.chaos.callers import percentile
 from tests.chaos.conftest import host_and_port
 from tests.chaos.tcp_proxy import tcp_proxy
-
-ENOUGH_TO_OPEN = 6
+from tests.chaos.waiting import until, until_open, until_served
 
 
 @pytest.fixture
@@ -24,28 +23,6 @@ async def line(valkey_url):
 
 def url_of(line):
     return f"redis://{line.address}/0"
-
-
-async def until(condition, *, within_s=10):
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
-
-
-async def until_open(stand):
-    for _ in range(ENOUGH_TO_OPEN):
-        await stand.callers.converse()
-    assert stand.gateway.plane.ledger.state is BreakerState.OPEN
-
-
-async def until_served(stand):
-    """Calls until one is served; how many were refused before."""
-    refused = 0
-    async with asyncio.timeout(10):
-        while (await stand.callers.converse(output=5)).status != 200:
-            refused += 1
-            await asyncio.sleep(0.01)
-    return refused
 
 
 async def decisions(stand, count):

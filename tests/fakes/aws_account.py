@@ -2,3 +2,4 @@
 
 ACCESS_KEY = "AKIATESTINGTESTING00"
 SECRET = "a-secret-that-opens-nothing"
+API_KEY = "bedrock-api-key-of-an-account-that-is-none"

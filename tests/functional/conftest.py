@@ -15,7 +15,11 @@ from tests.fakes import aws_account
 from tests.fakes.running_gateway import run_gateway
 
 # The environment of every test names these (tests/conftest.py), as an operator's would.
-ACCOUNT = AcceptedCredentials(access_key=aws_account.ACCESS_KEY, secret=aws_account.SECRET)
+ACCOUNT = AcceptedCredentials(
+    access_key=aws_account.ACCESS_KEY,
+    secret=aws_account.SECRET,
+    bearer_token=aws_account.API_KEY,
+)
 
 
 @pytest.fixture

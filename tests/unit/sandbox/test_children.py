@@ -20,12 +20,16 @@ async def until_gone(pid):
             await asyncio.sleep(0.01)
 
 
-def is_running(pid):
+def state_of(pid):
+    """The kernel's letter for what the process does; None if there is none."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
-        return False
-    return state != "Z"
+        return None
+
+
+def is_running(pid):
+    return state_of(pid) not in (None, "Z")
 
 
 async def test_a_process_that_ends_at_once_is_reported_with_its_last_words(tmp_path):
@@ -57,6 +61,9 @@ async def test_a_wait_that_is_cancelled_stops_the_process(tmp_path):
 async def test_a_process_that_cannot_listen_is_killed(tmp_path):
     process = spawn(["/bin/sleep", "60"], os.environ, tmp_path / "log")
     os.kill(process.pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        while state_of(process.pid) != "T":  # noqa: ASYNC110 - a stranger's process sets no event
+            await asyncio.sleep(0.01)
     await stop(process, timeout_s=0.1)
     assert process.returncode == -signal.SIGKILL
 

@@ -154,7 +154,7 @@ async def test_a_segment_that_cannot_be_read_is_told_and_tried_again(
     assert len(await dead.adopt()) == 1
 
 
-async def test_a_note_that_cannot_be_read_now_is_postponed(dead, tmp_path, observer, monkeypatch):
+async def test_a_note_that_cannot_be_read_now_is_postponed(dead, tmp_path, monkeypatch):
     leave(tmp_path, [encode_finish(END)])
     (outbox,) = await dead.adopt()
 
