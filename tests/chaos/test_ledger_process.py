@@ -7,7 +7,6 @@ import asyncio
 import pytest
 import redis.asyncio
 
-from gateway.adapters.redis.breaker import BreakerState
 from tests.chaos.tcp_proxy import TcpProxy
 from tests.chaos.valkey import real_valkey
 from tests.chaos.waiting import until, until_it_is, until_open, until_served
@@ -23,12 +22,12 @@ async def begin_streams(stand, count, **asked):
     """Streams that are running: Bedrock has begun with each of them."""
     billed = len(stand.simulated.bill.lines)
     running = [asyncio.create_task(stand.callers.stream(**asked)) for _ in range(count)]
-    await until(lambda: len(stand.simulated.bill.lines) == billed + count)
+    await until(lambda: len(stand.simulated.bill.lines) >= billed + count)
     return running
 
 
 async def test_a_frozen_ledger_is_noticed_and_its_thaw_charges_nothing_twice(stand, valkey, say):
-    stand = await stand(redis_url=valkey.url)
+    stand = await stand(redis_url=valkey.url, books_at=valkey.url)
     running = await begin_streams(stand, 6, output=40, events=4, pace_ms=30)
     valkey.freeze()
     try:
@@ -53,10 +52,9 @@ async def test_a_killed_ledger_that_comes_back_with_its_file_has_forgotten_nothi
     stand, tmp_path, fsync, is_long
 ):
     async with real_valkey(tmp_path / "own", fsync=fsync) as valkey:
-        stand = await stand(redis_url=valkey.url)
+        stand = await stand(redis_url=valkey.url, books_at=valkey.url)
         for seed in range(5 if is_long else 1):
             traffic = asyncio.create_task(stand.callers.crowd(40, at_once=8, seed=seed))
-            await until(lambda: stand.gateway.plane.ledger.state is BreakerState.CLOSED)
             await begin_streams(stand, 3, output=40, events=8, pace_ms=30)
             valkey.kill()
             await until_open(stand)
@@ -71,7 +69,7 @@ async def test_many_callers_of_a_ledger_that_comes_back_empty_load_its_functions
     stand, tmp_path
 ):
     async with real_valkey(tmp_path / "own", fsync=None) as valkey:
-        stand = await stand(redis_url=valkey.url)
+        stand = await stand(redis_url=valkey.url, books_at=valkey.url)
         client = redis.asyncio.Redis.from_url(valkey.url)
         await client.execute_command("FUNCTION", "FLUSH")
         await client.config_resetstat()
@@ -85,7 +83,7 @@ async def test_many_callers_of_a_ledger_that_comes_back_empty_load_its_functions
 
 
 async def test_a_ledger_emptied_under_load_still_gets_every_record_of_a_running_call(stand, valkey):
-    stand = await stand(redis_url=valkey.url)
+    stand = await stand(redis_url=valkey.url, books_at=valkey.url)
     await stand.gateway.flush()
     running = await begin_streams(stand, 8, output=40, events=6, pace_ms=30)
     await stand.ledger.flushall()

@@ -85,7 +85,7 @@ async def real_valkey(
     directory: Path, *, fsync: str | None = "everysec", options: tuple[str, ...] = ()
 ) -> AsyncIterator[RealValkey]:
     """A Valkey of the test's own for as long as the context lives."""
-    directory.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     server = RealValkey(directory, fsync=fsync)
     await server.start(*options)
     try:

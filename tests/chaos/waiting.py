@@ -19,7 +19,7 @@ async def until(condition: Callable[[], object], *, within_s: float = 15) -> Non
 async def until_it_is(condition: Callable[[], Awaitable[object]], *, within_s: float = 15) -> None:
     """Returns when the awaited condition holds. Raises: TimeoutError."""
     async with asyncio.timeout(within_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.01)
 
 
