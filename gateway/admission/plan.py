@@ -15,6 +15,7 @@ from gateway.domain.reservation import (
     AdmissionPlan,
     BalanceClaim,
     BucketClaim,
+    Claim,
     LeaseClaim,
     Resource,
     Rung,
@@ -52,7 +53,7 @@ def make_plan(
         LeaseClaim(account=concurrency_account(limit), limit=limit.limit, enforced=limit.enforced)
         for limit in policy.concurrency
     )
-    claims = (*budgets, *rates, *places)
+    claims: tuple[Claim, ...] = (*budgets, *rates, *places)
     rung = Rung(name=AS_ASKED, hold_nano_usd=quote.hold_nano_usd, claims=claims)
     return AdmissionPlan(
         request_id=request_id,

@@ -80,7 +80,9 @@ def is_certainly_unbilled(http_status: int) -> bool:
     return http_status in UNBILLED_STATUSES
 
 
-def draft_record(context: CallContext, *, hold_nano_usd: NanoUsd, at: datetime) -> UsageRecord:
+def draft_record(
+    context: CallContext, *, hold_nano_usd: NanoUsd, at: datetime, accounts: tuple[str, ...] = ()
+) -> UsageRecord:
     """The record of a call whose end nobody saw: the hold is charged, rank 1, marked."""
     caller, model = context.caller, context.model
     return UsageRecord(
@@ -106,6 +108,7 @@ def draft_record(context: CallContext, *, hold_nano_usd: NanoUsd, at: datetime) 
         rank=Rank.CONSERVATIVE.value,
         status=CallStatus.UNKNOWN,
         policy_version=context.policy_version,
+        accounts=accounts,
     )
 
 

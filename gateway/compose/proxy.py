@@ -12,6 +12,7 @@ from gateway.adapters.bedrock.credentials import UpstreamCredentials
 from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerBounds, BreakingLedger
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.bedrock.exchange import Upstream
@@ -48,6 +49,7 @@ class DataPlane:
     server: DataPlaneServer
     calls: Calls
     ledger: BreakingLedger
+    outbox: OutboxWriter
 
 
 @asynccontextmanager
@@ -96,7 +98,10 @@ async def open_data_plane(
         handler = Handler(
             stages,
             calls,
-            Health(lambda: not calls.is_draining),
+            Health(
+                lambda: not calls.is_draining,
+                lambda: () if outbox.is_writing else ("the outbox cannot write",),
+            ),
             BodyBudget(settings.max_inflight_body_bytes),
             observer=observer,
             clock=clock,
@@ -109,7 +114,7 @@ async def open_data_plane(
             max_connections=settings.max_connections,
         )
         server = DataPlaneServer(handler, bounds, ids)
-        yield DataPlane(server=server, calls=calls, ledger=ledger)
+        yield DataPlane(server=server, calls=calls, ledger=ledger, outbox=outbox)
 
 
 def hold_ttl_ms(settings: Settings) -> int:

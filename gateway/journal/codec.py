@@ -36,6 +36,7 @@ EXPIRES = "_expires"
 _MAX_ID_BYTES = 256
 _MAX_NUMBER_DIGITS = 38
 _RECORD_FIELDS = tuple(field.name for field in fields(UsageRecord))
+_PAIRS = ("metadata", "other_units")
 
 
 class UnreadableDocumentError(ValueError):
@@ -43,8 +44,14 @@ class UnreadableDocumentError(ValueError):
 
 
 def encode_record(record: UsageRecord) -> bytes:
-    """The record as the journal keeps it."""
-    return orjson.dumps(record.to_document())
+    """The record as the journal keeps it: its document as JSON.
+
+    Built for speed, as each call needs it three times; the JSON of enums and tuples is orjson's.
+    """
+    document = {name: getattr(record, name) for name in _RECORD_FIELDS}
+    for name in _PAIRS:
+        document[name] = dict(document[name])
+    return orjson.dumps(document, default=_decimal_text)
 
 
 def decode_document(data: bytes) -> dict[str, Any]:
@@ -134,6 +141,12 @@ def item_size_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
     Source: DynamoDB Developer Guide, "DynamoDB item sizes and formats".
     """
     return sum(len(name.encode()) + _attribute_size(value) for name, value in item.items())
+
+
+def _decimal_text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"a {type(value).__name__} is no part of a record")
 
 
 def _attribute(value: Any) -> dict[str, Any]:

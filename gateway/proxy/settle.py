@@ -14,7 +14,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.admission.ports import Ledger, Outbox, OwedEnding, Voiding
@@ -192,11 +192,12 @@ def worst_case(admitted: AdmittedCall) -> Posting:
         terms.context,
         hold_nano_usd=terms.hold_nano_usd,
         at=datetime.fromtimestamp(terms.at_ms / 1000, UTC),
+        accounts=terms.accounts,
     )
     return Posting(
         request_id=admitted.call.request_id,
         charge=terms.hold_nano_usd,
         tokens=terms.context.quote.expected_tokens,
         rank=Rank.CONSERVATIVE,
-        record=encode_record(replace(record, accounts=terms.accounts)),
+        record=encode_record(record),
     )

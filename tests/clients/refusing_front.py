@@ -1,7 +1,7 @@
 """A front that refuses every call as the gateway does, and counts how often it is asked.
 
-The model id says which reason it gives: `/model/anthropic.budget_exhausted/converse`. With a
-capital letter (`anthropic.BUDGET_EXHAUSTED`) a stream begins first, and is ended by that reason.
+The model id says which reason it gives: `/model/anthropic.budget_exhausted/converse`. In capitals
+(`anthropic.BUDGET_EXHAUSTED`) a stream begins first, and that reason ends it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from gateway.domain.call import Operation
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 
-RETRY_AFTER_S = 2.5
-"""What the front knows of when to come back, for every reason; not every answer may say it."""
-
 _PATH = re.compile(r"/model/(?:anthropic|us\.anthropic)\.(\w+)/([a-z-]+)")
 _STREAMS = {
     "converse-stream": Operation.CONVERSE_STREAM,
@@ -34,19 +31,19 @@ class RefusingFront:
     """A running one: its address, and how often each reason was asked for."""
 
     url: str
+    retry_after_s: float | None = None
     attempts: Counter[str] = field(default_factory=Counter)
-    other_targets: list[str] = field(default_factory=list)
 
     async def refuse(self, request: web.Request) -> web.StreamResponse:
         await request.read()
         path = request.raw_path.partition("?")[0]
         asked = _PATH.fullmatch(path)
         if asked is None or asked[1].lower() not in list(Reason):
-            self.other_targets.append(path)
             return web.json_response({"inferenceProfileSummaries": []})
         name, operation = asked.groups()
         self.attempts[name] += 1
-        error = GatewayError(Reason(name.lower()), f"why: {name}", retry_after_s=RETRY_AFTER_S)
+        reason = Reason(name.lower())
+        error = GatewayError(reason, f"why: {reason.value}", retry_after_s=self.retry_after_s)
         if name.isupper():
             content_type = "application/vnd.amazon.eventstream"
             frame = exception_frame(_STREAMS[operation], error)

@@ -11,10 +11,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.adapters.outbox.adoption import DeadWorkers
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.redis.ledger import RedisLedger
@@ -29,10 +31,11 @@ from gateway.journal.codec import encode_record
 from gateway.proxy.drain import Calls
 from gateway.proxy.settle import Settle
 from gateway.proxy.stage_values import AdmittedCall
-from tests.fakes.calls import HOLD, admitted_call
-from tests.fakes.ids import FakeIds
+from gateway.workers.outbox_replayer import OutboxReplayer
+from tests.fakes.calls import HOLD, admitted_call, identified_call
 from tests.fakes.ledgers import budget
 from tests.fakes.observers import RememberingObserver
+from tests.fakes.outboxes import MemoryOutbox
 
 COST = 10 * 250 + 5 * 1250
 TTL_MS = 60_000
@@ -122,6 +125,13 @@ class MortalLedger:
         return answer
 
 
+def call_named(request_id: RequestId) -> AdmittedCall:
+    identified = identified_call()
+    authenticated = identified.authenticated
+    call = replace(authenticated.call, request_id=request_id)
+    return admitted_call(replace(identified, authenticated=replace(authenticated, call=call)))
+
+
 def plan_of(call: AdmittedCall, at: datetime) -> AdmissionPlan:
     claim = budget(HOLD, 1000 * HOLD, at=at, period=Period.MONTH)
     draft = draft_record(call.admitted.context, hold_nano_usd=HOLD, at=at)
@@ -139,22 +149,22 @@ def bill(path: Path, request_id: RequestId, amount: int) -> None:
         book.write(f"{request_id} {amount}\n")
 
 
-async def live(url: str, root: Path, book: Path, step: str, how: str, prefix: str) -> None:
+async def live(  # noqa: PLR0917 - as they come from the command line
+    url: str, root: Path, book: Path, step: str, how: str, prefix: str
+) -> None:
     """Some calls that end well, some that never end, and the one that death comes to."""
     death, clock, calls = Death(step), SystemClock(), Calls()
     client = connect(url, timeout_s=5)
     ledger = MortalLedger(RedisLedger(client), death)
     observer = RememberingObserver()
-    writer = OutboxWriter(
-        root, lambda: f"worker-{os.getpid()}", observer=observer, clock=clock
-    )
+    writer = OutboxWriter(root, lambda: f"worker-{os.getpid()}", observer=observer, clock=clock)
     await writer.open()
     keeping = asyncio.create_task(writer.run())
     settle = Settle(ledger, MortalOutbox(writer, death), calls, observer, clock)
 
     async def call(name: str, ending: str) -> None:
         request_id = RequestId(f"{prefix}-{name}")
-        admitted = admitted_call(request_id=request_id)
+        admitted = call_named(request_id)
         await ledger.reserve(plan_of(admitted, datetime.now(UTC)))
         async with settle.hold(admitted) as hold:
             if ending == "unsent":
@@ -183,6 +193,34 @@ async def live(url: str, root: Path, book: Path, step: str, how: str, prefix: st
     die()
 
 
+class LastLedger(MortalLedger):
+    """The ledger of an adopter that dies after it has brought so many endings."""
+
+    def __init__(self, ledger: RedisLedger, most: int) -> None:
+        super().__init__(ledger, Death("never"))
+        self.left = most
+
+    async def post(self, ending: Any) -> Any:
+        answer = await super().post(ending)
+        self.left -= 1
+        if not self.left:
+            die()
+        return answer
+
+
+async def adopt(url: str, root: Path, most: int) -> None:
+    """Adopts what it finds, and dies on the way."""
+    ledger = LastLedger(RedisLedger(connect(url, timeout_s=5)), most)
+    observer = RememberingObserver()
+    replayer = OutboxReplayer(
+        MemoryOutbox(), DeadWorkers(root, observer), ledger, observer, SystemClock()
+    )
+    await replayer.run()
+
+
 if __name__ == "__main__":
-    _, url_, root_, book_, step_, how_, prefix_ = sys.argv
-    asyncio.run(live(url_, Path(root_), Path(book_), step_, how_, prefix_))
+    match sys.argv[1:]:
+        case ["live", url_, root_, book_, step_, how_, prefix_]:
+            asyncio.run(live(url_, Path(root_), Path(book_), step_, how_, prefix_))
+        case ["adopt", url_, root_, most_]:
+            asyncio.run(adopt(url_, Path(root_), int(most_)))

@@ -178,3 +178,12 @@ async def test_health_is_answered_without_a_key(gateway):
             session.get(f"{gateway.url}/_gateway/{path}") as response,
         ):
             assert response.status == 200
+
+
+async def test_a_bedrock_api_key_may_stand_in_for_aws_credentials(start, simulated):
+    gateway = await start(upstream_bearer_token=simulated.credentials.bearer_token)
+    await gateway.ask(converse("hello"))
+    (record,) = await gateway.settled(1)
+    assert record["exact"]
+    assert simulated.requests[0].header("authorization").startswith("Bearer ")
+    assert simulated.credentials.bearer_token not in repr(gateway.settings)

@@ -1,4 +1,4 @@
-"""The gateway as an operator runs it: a supervisor and its processes, keys and records by command."""
+"""The gateway as an operator runs it: supervised processes, keys and records by command."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,8 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.adapters.dynamodb.connection import open_dynamodb
+from gateway.adapters.dynamodb.tables import TOKEN_USAGE
 from gateway.sandbox.bedrock.behaviour import sim_marker
 from gateway.sandbox.children import spawn, stop
 from tests.fakes.running_gateway import MASTER_KEY, POLICY
@@ -107,8 +109,8 @@ async def test_a_record_is_shown_within_a_second_of_the_end_of_its_call(
     assert Decimal(record["cost_usd"]) == simulated.bill.total_usd
 
 
-async def test_a_gateway_told_to_stop_ends_its_streams_writes_its_records_and_exits_with_0(
-    serving, client, command, simulated
+async def test_a_gateway_told_to_stop_ends_its_streams_loses_no_record_and_exits_with_0(
+    serving, client, command, environment, simulated
 ):
     process, _, _, log = serving
     text = sim_marker(output=200, events=100, pace_ms=10)
@@ -127,14 +129,16 @@ async def test_a_gateway_told_to_stop_ends_its_streams_writes_its_records_and_ex
             await asyncio.sleep(0.02)
     assert process.returncode == 0, log.read_text()
     assert "Traceback" not in log.read_text()
+    await command("journal", "flush")
     assert await command("journal", "status") == {"waiting": 0}
-    assert len(simulated.bill.lines) == 1
+    written = await _table_rows(environment)
+    assert [Decimal(row["cost_usd"]["S"]) for row in written] == [simulated.bill.total_usd]
 
 
 async def test_a_proxy_that_is_killed_is_replaced_and_nothing_it_settled_is_lost(
-    serving, client, command, simulated
+    serving, client, simulated
 ):
-    process, url, _, log = serving
+    process = serving[0]
     await client(lambda made: made.converse(modelId=NOVA, messages=user_says("before")))
     proxies = [pid for pid in _children(process.pid) if "proxy" in _command_line(pid)]
     assert len(proxies) == 2
@@ -148,6 +152,13 @@ async def test_a_proxy_that_is_killed_is_replaced_and_nothing_it_settled_is_lost
             await asyncio.sleep(0.1)
     assert len(simulated.bill.lines) == 2
     assert not set(proxies) & set(_children(process.pid))
+
+
+async def _table_rows(environment):
+    endpoint = environment["GATEWAY_DYNAMODB_ENDPOINT"]
+    async with open_dynamodb(endpoint, "us-east-1") as client:
+        name = environment["GATEWAY_TABLE_PREFIX"] + TOKEN_USAGE
+        return (await client.scan(TableName=name))["Items"]
 
 
 def _children(pid):

@@ -16,6 +16,8 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 
 _LOOK_AGAIN_AFTER_S = 60.0
+_SURE_FOR_S = 300.0
+"""How long credentials are used without another look: botocore gave them ten minutes or more."""
 _LONGEST_FETCH_S = 10.0
 
 
@@ -32,7 +34,8 @@ class UpstreamCredentials:
     """Hands out the current credentials without waiting, and looks for new ones in time.
 
     botocore starts refreshing 15 minutes before the end (advisory) and insists at 10; asking it
-    every minute in the background means that no call ever waits for STS.
+    every minute in the background means that no call waits for STS, but the first one after a
+    long rest: what was looked at too long ago may have run out.
     """
 
     def __init__(self, clock: Clock, session: AioSession | None = None) -> None:
@@ -41,16 +44,16 @@ class UpstreamCredentials:
         self._provider: Any = None
         self._current: AwsCredentials | None = None
         self._looked_at_s = 0.0
+        self._obtained_at_s = 0.0
         self._refresh: asyncio.Task[AwsCredentials] | None = None
 
     async def current(self) -> AwsCredentials:
         """The credentials to sign with. Raises: GatewayError(UPSTREAM_CREDENTIALS)."""
-        current = self._current
-        if current is not None:
-            age_s = self._clock.monotonic_s() - self._looked_at_s
-            if age_s > _LOOK_AGAIN_AFTER_S and self._refresh is None:
+        now_s = self._clock.monotonic_s()
+        if self._current is not None and now_s - self._obtained_at_s <= _SURE_FOR_S:
+            if now_s - self._looked_at_s > _LOOK_AGAIN_AFTER_S and self._refresh is None:
                 self._start_refresh()
-            return current
+            return self._current
         return await asyncio.shield(self._refresh or self._start_refresh())
 
     async def close(self) -> None:
@@ -69,6 +72,7 @@ class UpstreamCredentials:
         self._refresh = None
         if not task.cancelled() and task.exception() is None:
             self._current = task.result()
+            self._obtained_at_s = self._looked_at_s
 
     async def _fetch(self) -> AwsCredentials:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 
 _SERVICE = "bedrock"
+_ONE_WRITE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class BedrockUpstream:
                     request.method,
                     URL(base + target, encoded=True),
                     headers=headers,
-                    data=request.body or None,
+                    data=_paced(request.body),
                     allow_redirects=False,
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
@@ -163,6 +165,13 @@ class BedrockUpstream:
             service=_SERVICE,
             at=self._clock.now(),
         )
+
+
+def _paced(body: bytes) -> bytes | io.BytesIO | None:
+    """The body as aiohttp is to send it: a large one in pieces, between which others have turns."""
+    if len(body) > _ONE_WRITE_BYTES:
+        return io.BytesIO(body)
+    return body or None
 
 
 def open_session(options: UpstreamOptions) -> aiohttp.ClientSession:

@@ -6,6 +6,7 @@ beside each other while one replaces the other.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,11 +41,17 @@ def read_library() -> FunctionLibrary:
 
 
 class Functions:
-    """Calls the library's functions; loads it where the server lacks it (new, restored)."""
+    """Calls the library's functions; loads it where the server lacks it (new, restored).
+
+    A server that comes back empty meets all its callers at once: one of them loads, and the others,
+    who missed the library before it was loaded, only ask again.
+    """
 
     def __init__(self, client: redis.asyncio.Redis, library: FunctionLibrary) -> None:
         self._client = client
         self._library = library
+        self._loading = asyncio.Lock()
+        self._loads = 0
 
     async def load(self) -> None:
         """Makes sure the server has the library. Raises: redis.RedisError."""
@@ -59,12 +66,16 @@ class Functions:
     ) -> object:
         """What the function answers. Raises: redis.RedisError."""
         command = ("FCALL", self._library.function(short_name), len(keys), *keys, *arguments)
+        loads = self._loads
         try:
             return await self._execute(*command)
         except ResponseError as exc:
             if "Function not found" not in str(exc):
                 raise
-        await self.load()
+        async with self._loading:
+            if self._loads == loads:
+                await self.load()
+                self._loads += 1
         return await self._execute(*command)
 
     async def _execute(self, *command: str | bytes | int) -> object:

@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import redis.asyncio
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
-from gateway.adapters.redis.connection import unavailable
+from gateway.adapters.redis.connection import Client, unavailable
 from gateway.adapters.redis.functions import Functions, read_library
-from gateway.admission.accounts import ShardKeys, balance_key
+from gateway.adapters.redis.healing import Healing
+from gateway.adapters.redis.line import Line
+from gateway.adapters.redis.questions import (
+    Argument,
+    operation_fields,
+    plan_fields,
+    plan_keys,
+    posting_fields,
+)
+from gateway.adapters.redis.replies import Part, parts, receipt_of
+from gateway.admission.accounts import ShardKeys
+from gateway.admission.operations import OperationNumbers
+from gateway.admission.ports import Voiding
+from gateway.admission.recollection import Recollection
 from gateway.domain.ids import RequestId
 from gateway.domain.reservation import (
     AdmissionPlan,
-    BalanceClaim,
-    Claim,
-    Denied,
     Granted,
     NotDecided,
     Obstacle,
     Posting,
     PostVerdict,
     Receipt,
-    Rung,
-    Utilisation,
     VoidVerdict,
 )
 
-_LATE = (RedisTimeoutError, RedisConnectionError)
+HOLD_TTL_MS = 30_000
+"""How long a hold stands without a heartbeat of its worker."""
+
+_SWEEPER_LEASE_MS = 5_000
+_HOLDS_A_BEAT = 500
+_HEALINGS_A_CALL = 2
 
 
 class RedisLedger:
-    """Implements `admission.ports.Ledger` and `DueHolds` on one shard.
+    """Implements `admission.ports.Ledger`, `DueHolds` and `Heartbeats` on one shard.
 
-    A call that timed out or lost its connection is sent once more with the same id; every function
-    is idempotent by it. Whoever is cancelled here leaves a closed connection, never an unread reply
-    (redis-py #2665); the id that every reply echoes is checked all the same.
+    `worker` names this process among all that ever ran (a restart is another worker): its
+    operations are numbered, so that a ledger that forgot some of them is found out and told again.
+    None: nobody counts, and holds end at their deadline.
     `now_ms` moves the ledger's clock in tests; None: the server's own clock.
     """
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        client: Client,
         *,
         keys: ShardKeys | None = None,
         now_ms: Callable[[], int] | None = None,
+        worker: str | None = None,
+        hold_ttl_ms: int = HOLD_TTL_MS,
     ) -> None:
         self._client = client
         self._functions = Functions(client, read_library())
         self._keys = keys or ShardKeys()
+        self._line = Line(client, self._functions)
         self._now_ms = now_ms
+        self._worker = worker
+        self._hold_ttl_ms = hold_ttl_ms
+        self._numbers = OperationNumbers()
+        self._memory = Recollection()
+        self._epoch: int | None = None
+        self._healing = Healing(
+            self._line, self._keys, worker or "", self._numbers, self._memory, hold_ttl_ms
+        )
 
     async def start(self) -> None:
-        """Loads the function library. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+        """Loads the function library; joins the epoch. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
         try:
             await self._functions.load()
         except RedisError as exc:
             raise unavailable("the ledger's function library cannot be loaded") from exc
+        if self._worker is not None:
+            await self.heartbeat()
 
     async def ping(self) -> None:
         """Asks for a sign of life. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
@@ -69,173 +92,143 @@ class RedisLedger:
 
     async def reserve(self, plan: AdmissionPlan) -> Receipt:
         """Takes the first rung that fits, whole or not at all."""
-        claims = [claim for rung in plan.rungs for claim in rung.claims]
-        keys = [self._keys.hold(plan.request_id), self._keys.due]
-        keys += [self._keys.account(key) for claim in claims for key in _claim_keys(claim)]
-        reply = await self._call(
-            "reserve",
-            plan.request_id,
-            keys,
-            (
-                str(plan.ttl_ms),
-                plan.draft,
-                str(len(plan.rungs)),
-                *(field for rung in plan.rungs for field in _rung_fields(rung)),
-            ),
-        )
-        return _receipt(plan, reply)
+        keys = [*self._call_keys(plan.request_id), self._keys.control]
+        keys += plan_keys(plan, self._keys)
+        receipt: Receipt | None = None
+        for _ in range(_HEALINGS_A_CALL):
+            fields = tuple(plan_fields(plan, self._epoch))
+            receipt = receipt_of(plan, await self._ask("reserve", plan.request_id, keys, fields))
+            if not _has_rolled_back(receipt) or not await self._heal():
+                break
+        assert receipt is not None
+        if isinstance(receipt, Granted) and self._worker is not None:
+            self._memory.granted(plan, receipt)
+        return receipt
 
     async def post(self, posting: Posting) -> PostVerdict:
         """Turns the hold into a charge and appends the record, exactly once per id."""
-        reply = await self._call(
-            "post",
-            posting.request_id,
-            [self._keys.hold(posting.request_id), self._keys.due, self._keys.usage],
-            (
-                str(int(posting.charge)),
-                str(posting.tokens),
-                str(posting.rank.value),
-                posting.record,
-            ),
-        )
-        return PostVerdict(reply[1].lower())
+        request_id = posting.request_id
+        keys = [*self._call_keys(request_id), self._keys.usage]
+        reply = await self._end("post", request_id, keys, posting_fields(posting))
+        verdict = PostVerdict(str(reply[1]).lower())
+        if self._worker is not None:
+            self._memory.ended(posting)
+        return verdict
 
     async def void(self, request_id: RequestId) -> VoidVerdict:
         """Releases the hold, once."""
-        keys = [self._keys.hold(request_id), self._keys.due]
-        reply = await self._call("void", request_id, keys, ())
-        return VoidVerdict(reply[1].lower())
+        reply = await self._end("void", request_id, self._call_keys(request_id), ())
+        verdict = VoidVerdict(str(reply[1]).lower())
+        if self._worker is not None:
+            self._memory.ended(Voiding(request_id=request_id))
+        return verdict
 
     async def expire_due(self, limit: int) -> int:
-        """Charges up to `limit` holds whose deadline has passed; how many it charged."""
-        reply = await self._send("due", [self._keys.due], (self._clock_argument(), str(limit)))
+        """Charges up to `limit` holds whose deadline has passed; how many it charged.
+
+        Of several workers one acts at a time on a shard; the others charge nothing.
+        """
+        if not await self._leads():
+            return 0
+        reply = await self._line.send("due", [self._keys.due], (self._clock(), str(limit)))
         expired = 0
-        for request_id in _texts(reply):
-            expired += await self.expire(RequestId(request_id))
+        for request_id in parts(reply):
+            expired += await self.expire(RequestId(str(request_id)))
         return expired
 
     async def expire(self, request_id: RequestId) -> bool:
         """Charges one hold if its deadline has passed, whole; whether it did."""
         keys = [self._keys.hold(request_id), self._keys.due, self._keys.usage]
-        reply = await self._call("expire", request_id, keys, ())
+        arguments = (request_id, self._clock(), self._keys.account(""))
+        reply = await self._line.call("expire", keys, arguments)
         return reply[1] == "EXPIRED"
 
-    async def _call(
+    async def heartbeat(self) -> None:
+        """Keeps the holds of running calls alive; brings back what the ledger forgot."""
+        beating = self._memory.beat()
+        if self._worker is None:
+            return
+        forgotten = False
+        for first in range(0, len(beating) or 1, _HOLDS_A_BEAT):
+            forgotten |= await self._beat(beating[first : first + _HOLDS_A_BEAT])
+        if forgotten and not await self._heal():
+            raise unavailable("the ledger has forgotten what it once acknowledged")
+
+    async def _beat(self, beating: Sequence[RequestId]) -> bool:
+        """One message of a heartbeat; whether the ledger has forgotten anything."""
+        operation = self._numbers.look()
+        keys = [self._keys.due, self._keys.worker(self._worker or ""), self._keys.control]
+        keys += [self._keys.hold(request_id) for request_id in beating]
+        arguments = (
+            self._worker or "",
+            self._clock(),
+            *operation_fields(operation),
+            str(self._hold_ttl_ms),
+            *beating,
+        )
+        _, verdict, _, epoch, *lost = await self._line.call("heartbeat", keys, arguments)
+        self._numbers.acknowledged(operation)
+        still_lost = [name for name in lost if self._memory.is_running(RequestId(str(name)))]
+        if verdict == "ROLLBACK" or still_lost:
+            return True
+        if epoch != "":
+            self._epoch = int(epoch)
+        return False
+
+    async def _heal(self) -> bool:
+        """Tells the ledger again what it forgot; whether that succeeded."""
+        return await self._healing.heal(self._epoch, self._clock)
+
+    async def _end(
         self,
         name: str,
         request_id: RequestId,
         keys: Sequence[str],
-        arguments: Sequence[str | bytes],
-    ) -> list[str]:
-        reply = await self._send(name, keys, (request_id, self._clock_argument(), *arguments))
-        texts = _texts(reply)
-        if not texts or texts[0] != request_id:
-            await self._client.connection_pool.disconnect()
-            raise unavailable("the ledger's reply belongs to another request; connections dropped")
-        return texts
+        arguments: Sequence[Argument],
+    ) -> list[Part]:
+        self._memory.ending(request_id)
+        for _ in range(_HEALINGS_A_CALL):
+            reply = await self._ask(name, request_id, keys, arguments)
+            if reply[1] != "ROLLBACK":
+                return reply
+            if not await self._heal():
+                break
+        raise unavailable("the ledger is recovering from a failover")
 
-    async def _send(
-        self, name: str, keys: Sequence[str], arguments: Sequence[str | bytes]
-    ) -> object:
+    async def _ask(
+        self,
+        name: str,
+        request_id: RequestId,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+    ) -> list[Part]:
+        """One numbered operation of this worker."""
+        operation = None if self._worker is None else self._numbers.begin()
+        head = (request_id, self._clock(), *operation_fields(operation))
         try:
-            try:
-                return await self._functions.call(name, keys, arguments)
-            except _LATE:
-                return await self._functions.call(name, keys, arguments)
-        except _LATE as exc:
-            raise unavailable("the ledger did not answer in time") from exc
-        except ReadOnlyError as exc:
-            # The server has become a replica: the next connection shall find the primary.
-            await self._client.connection_pool.disconnect()
-            raise unavailable("the ledger is changing its primary") from exc
-        except RedisError as exc:
-            raise unavailable(f"the ledger refused {name}") from exc
+            reply = await self._line.call(name, keys, (*head, *arguments))
+        except BaseException:
+            if operation is not None:
+                self._numbers.abandoned(operation)
+            raise
+        if operation is not None:
+            self._numbers.acknowledged(operation)
+        return reply
 
-    def _clock_argument(self) -> str:
+    async def _leads(self) -> bool:
+        if self._worker is None:
+            return True
+        arguments = (self._worker, str(_SWEEPER_LEASE_MS))
+        reply = await self._line.call("lead", [self._keys.leader("sweeper")], arguments)
+        return reply[1] == 1
+
+    def _call_keys(self, request_id: RequestId) -> list[str]:
+        worker = self._keys.worker(self._worker or "")
+        return [self._keys.hold(request_id), self._keys.due, worker]
+
+    def _clock(self) -> str:
         return "" if self._now_ms is None else str(self._now_ms())
 
 
-def _claim_keys(claim: Claim) -> tuple[str, ...]:
-    if isinstance(claim, BalanceClaim):
-        return (
-            balance_key(claim.account, claim.current),
-            balance_key(claim.account, claim.following),
-        )
-    return (claim.account.key,)
-
-
-def _rung_fields(rung: Rung) -> Iterator[str]:
-    yield str(len(rung.claims))
-    for claim in rung.claims:
-        yield claim.account.resource.value
-        yield "1" if claim.enforced else "0"
-        yield str(int(claim.amount))
-        if isinstance(claim, BalanceClaim):
-            yield str(int(claim.ceiling))
-            yield str(claim.current.start_ms)
-            yield str(claim.following.start_ms)
-            yield str(claim.following.end_ms)
-        else:
-            yield str(claim.capacity)
-            yield str(claim.period_ms)
-            yield ""
-            yield ""
-
-
-def _receipt(plan: AdmissionPlan, reply: Sequence[str]) -> Receipt:
-    try:
-        match reply[1]:
-            case "GRANTED":
-                return _granted(plan, reply)
-            case "DENIED":
-                return _denied(plan, reply)
-            case obstacle:
-                return NotDecided(
-                    request_id=plan.request_id,
-                    obstacle=Obstacle(obstacle.lower()),
-                    at_ms=int(reply[2]),
-                )
-    except (ValueError, IndexError) as exc:
-        raise unavailable("the ledger's reply does not fit the plan") from exc
-
-
-def _granted(plan: AdmissionPlan, reply: Sequence[str]) -> Granted:
-    at_ms, rung, repeated = int(reply[2]), int(reply[3]), reply[4] == "1"
-    pairs = zip(reply[5::2], reply[6::2], strict=True)
-    return Granted(
-        request_id=plan.request_id,
-        rung=rung,
-        at_ms=at_ms,
-        utilisation=tuple(
-            _utilisation(claim, used, resets)
-            for claim, (used, resets) in zip(plan.rungs[rung].claims, pairs, strict=True)
-        ),
-        repeated=repeated,
-    )
-
-
-def _denied(plan: AdmissionPlan, reply: Sequence[str]) -> Denied:
-    at_ms, rung, number, used, resets, wait = reply[2:8]
-    claim = plan.rungs[int(rung)].claims[int(number)]
-    return Denied(
-        request_id=plan.request_id,
-        blocking=_utilisation(claim, used, resets),
-        wanted=int(claim.amount),
-        wait_ms=int(wait) if wait else None,
-        at_ms=int(at_ms),
-    )
-
-
-def _utilisation(claim: Claim, used: str, resets_at_ms: str) -> Utilisation:
-    return Utilisation(
-        account=claim.account,
-        used=int(used),
-        ceiling=int(claim.ceiling if isinstance(claim, BalanceClaim) else claim.capacity),
-        resets_at_ms=int(resets_at_ms) if resets_at_ms else None,
-    )
-
-
-def _texts(reply: object) -> list[str]:
-    if not isinstance(reply, list) or not all(isinstance(part, bytes) for part in reply):
-        raise unavailable("the ledger's reply has an unknown form")
-    return [part.decode() for part in reply]
+def _has_rolled_back(receipt: Receipt) -> bool:
+    return isinstance(receipt, NotDecided) and receipt.obstacle is Obstacle.ROLLBACK

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.domain.period import Period, windows_at
+from gateway.domain.period import Period, earlier_windows, windows_at
 
 ZONES = st.sampled_from(
     [
@@ -45,6 +46,20 @@ def test_windows_tile_time_and_every_instant_of_one_names_the_same(period, zone,
     inside_ms = current.start_ms + int((current.end_ms - current.start_ms) * part)
     again, after = windows_at(period, zone, datetime.fromtimestamp(inside_ms / 1000, UTC))
     assert (again, after) == (current, following)
+
+
+@given(PERIODS, ZONES, INSTANTS, st.integers(0, 31))
+def test_earlier_windows_stand_before_the_current_one_without_a_gap(period, zone, at, count):
+    current, _ = windows_at(period, zone, at)
+    row = (*earlier_windows(period, zone, current, count), current)
+    assert len(row) == count + 1
+    assert len({window.id for window in row}) == len(row)
+    for before, after in pairwise(row):
+        assert before.end_ms == after.start_ms
+        assert windows_at(period, zone, datetime.fromtimestamp(before.start_ms / 1000, UTC)) == (
+            before,
+            after,
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 from gateway.proxy.browse import Browse
 from gateway.proxy.identify import Identify, Profiles
-from tests.fakes.calls import ADA, HAIKU, authenticated_call, catalogue
+from tests.fakes.calls import HAIKU, authenticated_call, catalogue
 from tests.fakes.clock import FakeClock
 from tests.fakes.data_plane import POLICY, rules
 from tests.fakes.upstream import JSON, ScriptedExchange, ScriptedUpstream, upstream_error
 
 OURS = (("x-gateway-request-id", "req-1"),)
+PROFILES = "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us."
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
 ONLY_HAIKU = POLICY.replace('allow: ["*"]', 'allow: ["anthropic.claude-3-haiku-*"]')
 
@@ -49,8 +50,7 @@ async def test_profiles_are_filtered_alike():
         json.dumps(
             {
                 "inferenceProfileSummaries": [
-                    {"inferenceProfileArn": f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.{name}"}
-                    for name in (HAIKU, SONNET)
+                    {"inferenceProfileArn": f"{PROFILES}{name}"} for name in (HAIKU, SONNET)
                 ]
             }
         ).encode()
@@ -121,4 +121,3 @@ async def test_the_callers_credentials_and_cookies_stay_here():
     _, upstream = await browse(listed(HAIKU), headers=headers)
     assert upstream.requests[0].headers == (("accept", "application/json"),)
     assert upstream.requests[0].operation is Operation.LIST_FOUNDATION_MODELS
-    assert ADA.org == "acme"

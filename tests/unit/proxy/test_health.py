@@ -25,6 +25,13 @@ def test_a_process_that_drains_is_live_but_not_ready():
     assert health.answer("GET", "/_gateway/ready").status == 503
 
 
+def test_what_does_not_work_is_said_and_takes_no_traffic_away():
+    answer = Health(lambda: True, lambda: ["the outbox cannot write"]).answer(
+        "GET", "/_gateway/ready"
+    )
+    assert (answer.status, answer.text) == (200, "ready\nthe outbox cannot write\n")
+
+
 @pytest.mark.parametrize("path", ["/model/x/converse", "/_gateway", "http://h/_gateway/live"])
 def test_everything_else_is_none_of_its_business(path):
     assert Health(lambda: True).answer("GET", path) is None

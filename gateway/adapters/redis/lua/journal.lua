@@ -8,17 +8,6 @@
 --     given. All below the lowest watermark goes. Never by length: a backlog is money.
 -- Reply  number of entries trimmed (integer)
 
-local function parse_position(position)
-  local ms, sequence = string.match(position, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(sequence)
-end
-
-local function is_before(one, other)
-  local one_ms, one_sequence = parse_position(one)
-  local other_ms, other_sequence = parse_position(other)
-  return one_ms < other_ms or (one_ms == other_ms and one_sequence < other_sequence)
-end
-
 local function watermark_of(stream, group)
   local facts = {}
   for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end

@@ -1,26 +1,33 @@
 -- post: turns a hold into a charge and appends its record, exactly once per id.
 --
--- KEYS  1 hold · 2 due · 3 usage stream. The accounts are those the hold names: same shard, same
---       hash tag, hence the same slot.
--- ARGV  1 id · 2 now ('' in production) · 3 charge · 4 tokens · 5 rank · 6 record
+-- KEYS  1 hold · 2 due · 3 worker · 4 usage stream. The accounts are those the hold names: same
+--       shard, same hash tag, hence the same slot.
+-- ARGV  1 id · 2 now ('' in production) · 3 op · 4 acked · 5 skipped · 6 charge · 7 tokens · 8 rank
+--       9 record
 -- Example
---   FCALL <library>_post 3 {s0}:hold:7 {s0}:due {s0}:usage 7 '' 9500000 1500 2 '{"request_id":"7",…}'
+--   FCALL <library>_post 4 {s0}:hold:7 {s0}:due {s0}:worker: {s0}:usage
+--         7 '' '' '' '' 9500000 1500 2 '{"request_id":"7",…}'
 -- Rules
 --   * pending: pending -= hold, posted += charge, overrun += what the charge has above the hold;
---     token buckets now count `tokens` instead of the claim (debt allowed, never above capacity).
---   * expired: the conservative charge gives way to one of a higher rank, by the difference.
---   * posted, or not of a higher rank: nothing.
---   * no hold, or a voided one: balances stay, but the record is appended and a tombstone left. The
---     tokens were spent, so the journal has to know; the accounts are rebuilt from it.
+--     token buckets now count `tokens` instead of the claim (debt allowed, never above capacity);
+--     leases end.
+--   * expired: the conservative charge gives way, by the difference, to one of a higher rank, or to
+--     a larger one of the same: a charge is never below the bill.
+--   * posted, or not better: nothing.
+--   * no hold: balances stay, but the record is appended and a tombstone left. The tokens were
+--     spent, so the journal has to know; a worker that knows the hold may reassert it, and the
+--     accounts are rebuilt from the journal. After a void likewise.
 --   * Runs when memory is full: money that is spent must be settled.
--- Reply (strings)  id POSTED|CORRECTED|ALREADY_POSTED|UNKNOWN_HOLD entry ('' if none was appended)
+-- Reply  id ROLLBACK|POSTED|CORRECTED|ALREADY_POSTED|UNKNOWN_HOLD entry ('' if none was appended)
 
-local function settle(claims, charge, tokens, now_ms)
+local function settle(claims, id, charge, tokens, now_ms)
   for _, claim in ipairs(claims) do
     if claim.kind == 'usd' then
       charge_balance(claim, charge)
     elseif claim.kind == 'tokens' then
       correct_bucket(claim, tokens, now_ms)
+    elseif claim.kind == 'concurrency' then
+      redis.call('ZREM', claim.key, id)
     end
   end
 end
@@ -28,9 +35,9 @@ end
 local function correct_settlement(claims, charge, tokens, now_ms)
   for _, claim in ipairs(claims) do
     if claim.kind == 'usd' and redis.call('EXISTS', claim.key) == 1 then
-      redis.call('HINCRBY', claim.key, 'posted', text(charge - claim.amount))
+      redis.call('HINCRBY', claim.key, 'posted', charge - claim.amount)
       if charge > claim.amount then
-        redis.call('HINCRBY', claim.key, 'overrun', text(charge - claim.amount))
+        redis.call('HINCRBY', claim.key, 'overrun', charge - claim.amount)
       end
     elseif claim.kind == 'tokens' then
       correct_bucket(claim, tokens, now_ms)
@@ -38,27 +45,51 @@ local function correct_settlement(claims, charge, tokens, now_ms)
   end
 end
 
+-- The charge, rank and claims of a hold that expired.
+local function read_expired(rest)
+  local charge, rank, packed = string.match(rest, '^(%d+) (%d+) %S+ (.*)$')
+  return tonumber(charge), tonumber(rank), packed
+end
+
+local function is_better(rank, charge, expired_rank, expired_charge)
+  return rank > expired_rank or (rank == expired_rank and charge > expired_charge)
+end
+
+-- ending: charge, tokens, rank (numbers), record
+local function post(keys, usage_key, id, now_ms, ending)
+  local state, rest = read_hold(keys[1])
+  local verdict, buried_as = 'UNKNOWN_HOLD', 'posted'
+  if state == 'pending' then
+    verdict = 'POSTED'
+    settle(claims_of(cmsgpack.unpack(rest)[2]), id, ending.charge, ending.tokens, now_ms)
+  elseif state == 'expired' then
+    local charge, rank, packed = read_expired(rest)
+    if not is_better(ending.rank, ending.charge, rank, charge) then
+      return { id, 'ALREADY_POSTED', '' }
+    end
+    verdict = 'CORRECTED'
+    local claims = claims_of(cmsgpack.unpack(packed))
+    correct_settlement(claims, ending.charge, ending.tokens, now_ms)
+  elseif not state then
+    buried_as = 'unheld'
+  elseif state ~= 'voided' then
+    return { id, 'ALREADY_POSTED', '' }
+  end
+  local entry = redis.call('XADD', usage_key, '*', 'record', ending.record)
+  local words = { buried_as, text(ending.charge), text(ending.rank), entry }
+  bury(keys[1], keys[2], id, TOMBSTONE_MS, table.concat(words, ' '))
+  return { id, verdict, entry }
+end
+
 redis.register_function {
   function_name = LIBRARY .. '_post',
   flags = { 'allow-oom' },
   callback = function(keys, args)
-    local id, now_ms, charge = args[1], instant_ms(args[2]), tonumber(args[3])
-    local tokens, rank, record = tonumber(args[4]), tonumber(args[5]), args[6]
-    local hold = redis.call('HMGET', keys[1], 'state', 'claims', 'rank', 'entry')
-    local state = hold[1]
-    local verdict = 'UNKNOWN_HOLD'
-    if state == 'pending' then
-      verdict = 'POSTED'
-      settle(unpack_claims(hold[2]), charge, tokens, now_ms)
-    elseif state == 'expired' and rank > tonumber(hold[3]) then
-      verdict = 'CORRECTED'
-      correct_settlement(unpack_claims(hold[2]), charge, tokens, now_ms)
-    elseif state == 'posted' or state == 'expired' then
-      return { id, 'ALREADY_POSTED', '' }
-    end
-    local entry = redis.call('XADD', keys[3], '*', 'record', record)
-    bury(keys[1], keys[2], id, TOMBSTONE_MS,
-      { 'state', 'posted', 'charge', text(charge), 'rank', text(rank), 'entry', entry })
-    return { id, verdict, entry }
+    local id, now_ms = args[1], instant_ms(args[2])
+    if has_forgotten(keys[3], args[3], args[4], args[5]) then return { id, 'ROLLBACK', '' } end
+    return post(keys, keys[4], id, now_ms, {
+      charge = tonumber(args[6]), tokens = tonumber(args[7]), rank = tonumber(args[8]),
+      record = args[9],
+    })
   end,
 }

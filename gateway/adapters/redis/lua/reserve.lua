@@ -1,165 +1,241 @@
 -- reserve: takes the first rung whose claims all fit, whole; or changes nothing.
 --
--- KEYS  1 hold · 2 due · then, rung by rung and claim by claim: a balance's key in its current and
---       in its following window; a bucket's one key
--- ARGV  1 id · 2 now ('' in production) · 3 ttl_ms · 4 draft record · 5 number of rungs
---       then per rung: number of claims, and seven fields for each claim:
---         usd              · enforced 0|1 · amount · ceiling  · current start · boundary · following end
---         requests|tokens  · enforced 0|1 · amount · capacity · period_ms     · ''       · ''
+-- KEYS  1 hold · 2 due · 3 worker · 4 control · then, rung by rung and claim by claim: a balance's
+--       key in its earlier windows (oldest first), its current and its following window; the one key
+--       of a bucket or lease set
+-- ARGV  1 id · 2 now ('' in production) · 3 op · 4 acked · 5 skipped · 6 epoch ('': any) · 7 ttl_ms
+--       8 draft record · number of stops, the stop fields · number of editions, field and version of
+--       each · number of rungs, then per rung: number of claims · least n · most n, and each claim:
+--         usd              enforced 0|1 · amount · unit · ceiling · current start · boundary
+--                          · following end · ms it is kept beyond its window · number of earlier ones
+--         requests|tokens  enforced 0|1 · amount · unit · capacity · period_ms
+--         concurrency      enforced 0|1 · limit
 -- Example (one rung with one budget of 1 USD and a hold of 0.01 USD)
---   FCALL <library>_reserve 4 {s0}:hold:7 {s0}:due {s0}:usd:…:2026-05 {s0}:usd:…:2026-06
---         7 '' 60000 '{}' 1 1 usd 1 10000000 1000000000 1777593600000 1780272000000 1782864000000
+--   FCALL <library>_reserve 6 {s0}:hold:7 {s0}:due {s0}:worker: {s0}:control
+--         {s0}:usd:…:2026-05 {s0}:usd:…:2026-06
+--         7 '' '' '' '' '' 30000 '{}' 1 stop:org/acme 0 1 1 0 0
+--         usd 1 10000000 0 1000000000 1777593600000 1780272000000 1782864000000 0 0
 -- Rules
+--   * A worker that this server forgot something of has to heal first.
 --   * A hold that stands answers with the receipt it was given: same id, same receipt.
+--   * A stop, a newer edition of what the plan was made from, or accounts that are not set: no.
 --   * A balance fits if posted + pending + amount <= ceiling, in the window that holds the server's
---     now. One that does not fit sends the call to the next rung.
---   * A bucket fits if backlog + amount <= capacity. One that does not fit refuses the call; the
---     answer names the one that takes longest.
+--     now (and the earlier ones that count). One that does not fit sends the call to the next rung.
+--   * A bucket fits if backlog + amount <= capacity, a lease if there are fewer than limit that are
+--     alive. What does not fit refuses the call; the answer names the one that takes longest.
+--   * Of a divisible rung, the largest n up to `most` that fits all claims; each claims amount +
+--     unit * n. If `least` does not fit, the rung does not.
 --   * Claims that are not enforced never block: such a balance is counted up to 2^53 - 1, such a
---     bucket takes nothing where it would have refused, and reports itself above capacity.
+--     bucket or lease takes nothing where it would have refused, and reports itself above its limit.
 --   * An account named twice in a rung (a limit and its shadow) is checked twice and written once.
--- Reply (strings)
---   id GRANTED at_ms rung repeated, then per claim of the rung: used resets_at_ms|''
---   id DENIED at_ms rung claim used resets_at_ms|'' wait_ms|''      (rung and claim count from 0)
---   id STALE_WINDOW at_ms   ·   id TOMBSTONE at_ms
+-- Reply
+--   id GRANTED at_ms rung repeated n, then per claim of the rung: used resets_at_ms|''
+--   id DENIED at_ms rung claim used resets_at_ms|'' wait_ms|'' wanted  (rung, claim count from 0)
+--   id ROLLBACK|TOMBSTONE|UNBUILT|STOPPED|STALE_VERSION|STALE_WINDOW at_ms about
 
-local function read_claim(kind, keys, args, key_at, arg_at)
-  local claim = {
-    kind = kind,
-    key = keys[key_at],
-    enforced = args[arg_at + 1] == '1',
-    amount_text = args[arg_at + 2],
-    amount = tonumber(args[arg_at + 2]),
-    ceiling = tonumber(args[arg_at + 3]),
-  }
-  if kind == 'usd' then
-    claim.following_key = keys[key_at + 1]
-    claim.starts_ms = tonumber(args[arg_at + 4])
-    claim.boundary_ms, claim.boundary_text = tonumber(args[arg_at + 5]), args[arg_at + 5]
-    claim.ends_ms, claim.ends_text = tonumber(args[arg_at + 6]), args[arg_at + 6]
-  else
-    claim.capacity_text = args[arg_at + 3]
-    claim.period_ms, claim.period_text = tonumber(args[arg_at + 4]), args[arg_at + 4]
+local LEASE_WAIT_MS = 1000
+
+local function read_balance_claim(claim, keys, args, at, key_at)
+  claim.amount, claim.unit = tonumber(args[at + 2]), tonumber(args[at + 3])
+  claim.ceiling = claim.enforced and tonumber(args[at + 4]) or MAX_INTEGER
+  claim.starts_ms, claim.boundary_ms = tonumber(args[at + 5]), tonumber(args[at + 6])
+  claim.ends_ms, claim.keep_ms = tonumber(args[at + 7]), tonumber(args[at + 8])
+  claim.first_key, claim.earlier = key_at, tonumber(args[at + 9])
+  return at + 10, key_at + claim.earlier + 2
+end
+
+local function read_claim(keys, args, at, key_at)
+  local claim = { kind = args[at], enforced = args[at + 1] == '1' }
+  if claim.kind == 'usd' then
+    return claim, read_balance_claim(claim, keys, args, at, key_at)
   end
-  return claim
+  claim.key = keys[key_at]
+  if claim.kind == 'concurrency' then
+    claim.amount, claim.unit, claim.ceiling = 1, 0, tonumber(args[at + 2])
+    return claim, at + 3, key_at + 1
+  end
+  claim.amount, claim.unit = tonumber(args[at + 2]), tonumber(args[at + 3])
+  claim.ceiling, claim.period_ms = tonumber(args[at + 4]), tonumber(args[at + 5])
+  return claim, at + 6, key_at + 1
 end
 
 -- Fills in the state of a balance; false if neither of its windows holds now.
-local function look_at_balance(claim, now_ms)
+local function look_at_balance(claim, keys, now_ms)
   if now_ms < claim.starts_ms or now_ms >= claim.ends_ms then return false end
-  claim.resets_at_ms, claim.resets_at_text = claim.boundary_ms, claim.boundary_text
+  local home = claim.first_key + claim.earlier
+  claim.resets_at_ms = claim.boundary_ms
   if now_ms >= claim.boundary_ms then
-    claim.key = claim.following_key
-    claim.resets_at_ms, claim.resets_at_text = claim.ends_ms, claim.ends_text
+    home, claim.resets_at_ms = home + 1, claim.ends_ms
   end
-  local stored = redis.call('HMGET', claim.key, 'posted', 'pending')
-  claim.is_new = not stored[1] and not stored[2]
-  claim.used = tonumber(stored[1] or '0') + tonumber(stored[2] or '0')
-  claim.fits = claim.used + claim.amount <= (claim.enforced and claim.ceiling or MAX_INTEGER)
+  claim.key, claim.used = keys[home], 0
+  for at = home - claim.earlier, home do
+    local stored = redis.call('HMGET', keys[at], 'posted', 'pending')
+    claim.used = claim.used + tonumber(stored[1] or '0') + tonumber(stored[2] or '0')
+    claim.is_new = not stored[1] and not stored[2]
+  end
+  claim.room = claim.ceiling - claim.used - claim.amount
   return true
 end
 
 local function look_at_bucket(claim, now_ms)
   claim.backlog = read_backlog(claim.key, claim.ceiling, now_ms)
-  claim.used = math.ceil(claim.backlog / claim.period_ms)
+  claim.used = divided_up(claim.backlog, claim.period_ms)
   local excess = claim.backlog + (claim.amount - claim.ceiling) * claim.period_ms
-  claim.fits = excess <= 0
-  claim.wait_ms = math.ceil(math.max(0, excess) / claim.ceiling)
+  claim.room = divided_down(0 - excess, claim.period_ms)
+  claim.wait_ms = divided_up(math.max(0, excess), claim.ceiling)
+end
+
+local function look_at_leases(claim, now_ms)
+  claim.used = redis.call('ZCOUNT', claim.key, string.format('(%.0f', now_ms), '+inf')
+  claim.room = claim.ceiling - claim.used - 1
+  claim.wait_ms = LEASE_WAIT_MS
 end
 
 -- The claim that blocks this rung, if any, and whether the windows are stale.
-local function weigh(claims, now_ms)
-  local balance, bucket
+local function weigh(claims, keys, now_ms)
+  local balance, other
   for _, claim in ipairs(claims) do
     if claim.kind == 'usd' then
-      if not look_at_balance(claim, now_ms) then return nil, true end
-      if not claim.fits and (not balance or claim.resets_at_ms > balance.resets_at_ms) then
+      if not look_at_balance(claim, keys, now_ms) then return nil, true end
+      if claim.room < 0 and (not balance or claim.resets_at_ms > balance.resets_at_ms) then
         balance = claim
       end
     else
-      look_at_bucket(claim, now_ms)
-      local blocks = claim.enforced and not claim.fits
-      if blocks and (not bucket or claim.wait_ms > bucket.wait_ms) then bucket = claim end
+      local look_at = claim.kind == 'concurrency' and look_at_leases or look_at_bucket
+      look_at(claim, now_ms)
+      local blocks = claim.enforced and claim.room < 0
+      if blocks and (not other or claim.wait_ms > other.wait_ms) then other = claim end
     end
   end
-  return balance or bucket, false
+  return balance or other, false
 end
 
-local function take_balance(claim, now_ms)
-  redis.call('HINCRBY', claim.key, 'pending', claim.amount_text)
-  if claim.is_new then
-    redis.call('PEXPIRE', claim.key, text(claim.resets_at_ms - now_ms + BALANCE_GRACE_MS))
+-- Makes a divisible rung as large as it may be, given that its least fits; answers n.
+local function grow(rung)
+  local n = rung.most
+  for _, claim in ipairs(rung.claims) do
+    if claim.unit > 0 and (claim.enforced or claim.kind == 'usd') then
+      n = math.min(n, rung.least + divided_down(claim.room, claim.unit))
+    end
   end
-  return { kind = 'usd', key = claim.key, amount_text = claim.amount_text,
-    capacity_text = '', period_text = '' }
+  for _, claim in ipairs(rung.claims) do
+    local more = claim.unit * (n - rung.least)
+    claim.amount, claim.room = claim.amount + more, claim.room - more
+  end
+  return n
 end
 
-local function take_bucket(claim, now_ms)
-  local units = claim.amount * claim.period_ms
-  write_backlog(claim.key, claim.backlog + units, claim.ceiling, now_ms)
-  return { kind = claim.kind, key = claim.key, amount_text = text(units),
-    capacity_text = claim.capacity_text, period_text = claim.period_text }
+local function take_claim(claim, id, now_ms, deadline_ms)
+  if claim.kind == 'usd' then
+    redis.call('HINCRBY', claim.key, 'pending', claim.amount)
+    if claim.is_new then
+      redis.call('PEXPIRE', claim.key,
+        claim.resets_at_ms - now_ms + claim.keep_ms + BALANCE_GRACE_MS)
+    end
+  elseif claim.kind == 'concurrency' then
+    take_lease(claim.key, id, now_ms, deadline_ms)
+  else
+    local backlog = claim.backlog + claim.amount * claim.period_ms
+    write_backlog(claim.key, backlog, claim.ceiling, now_ms)
+  end
 end
 
--- Writes all claims of a rung that fits; appends each one's state to the receipt.
-local function take(claims, now_ms, receipt)
-  local taken, seen = {}, {}
+-- Writes all claims of a rung that fit; appends each one's state to the receipt.
+local function take(claims, id, now_ms, deadline_ms, receipt)
+  local flat, seen = {}, {}
   for _, claim in ipairs(claims) do
-    if claim.fits and not seen[claim.key] then
+    if claim.room >= 0 and not seen[claim.key] then
       seen[claim.key] = true
-      local write = claim.kind == 'usd' and take_balance or take_bucket
-      taken[#taken + 1] = write(claim, now_ms)
+      take_claim(claim, id, now_ms, deadline_ms)
+      local at = #flat
+      flat[at + 1], flat[at + 2], flat[at + 3] = claim.kind, claim.key, claim.amount
+      flat[at + 4], flat[at + 5] = claim.period_ms and claim.ceiling or 0, claim.period_ms or 0
     end
-    receipt[#receipt + 1] = text(claim.used + claim.amount)
-    receipt[#receipt + 1] = claim.resets_at_text or ''
+    receipt[#receipt + 1] = claim.used + claim.amount
+    receipt[#receipt + 1] = claim.resets_at_ms or ''
   end
-  return taken
+  return flat
 end
 
-local function read_rung(keys, args, key_at, arg_at)
-  local claims = {}
-  for number = 1, tonumber(args[arg_at]) do
-    local first = arg_at + 1 + (number - 1) * 7
-    local kind = args[first]
-    local claim = read_claim(kind, keys, args, key_at, first)
+-- The rung whose arguments begin here, and where those of the next one do.
+local function read_rung(keys, args, at, key_at)
+  local rung = { claims = {}, least = tonumber(args[at + 1]), most = tonumber(args[at + 2]) }
+  local count = tonumber(args[at])
+  at = at + 3
+  for number = 1, count do
+    local claim
+    claim, at, key_at = read_claim(keys, args, at, key_at)
     claim.number = number - 1
-    claims[number] = claim
-    key_at = key_at + (kind == 'usd' and 2 or 1)
+    if rung.least > 0 then claim.amount = claim.amount + claim.unit * rung.least end
+    rung.claims[number] = claim
   end
-  return claims, key_at, arg_at + 1 + #claims * 7
+  return rung, at, key_at
 end
 
-local function repeated(id, hold, now_ms)
-  if hold[1] ~= 'pending' then return { id, 'TOMBSTONE', text(now_ms) } end
-  local receipt = cmsgpack.unpack(hold[2])
-  receipt[5] = '1'
+local function repeated(id, state, rest, now_ms)
+  if state ~= 'pending' then return { id, 'TOMBSTONE', now_ms, '' } end
+  local receipt = cmsgpack.unpack(rest)[3]
+  receipt[5] = 1
   return receipt
 end
 
-redis.register_function(LIBRARY .. '_reserve', function(keys, args)
-  local id, now_ms, ttl_ms, draft = args[1], instant_ms(args[2]), tonumber(args[3]), args[4]
-  local hold = redis.call('HMGET', keys[1], 'state', 'receipt')
-  if hold[1] then return repeated(id, hold, now_ms) end
+-- What stands in the way before any account is looked at, if anything; and where the rungs begin.
+local function check_control(control_key, args, now_ms)
+  local fields, at = { 'building', 'epoch' }, 10
+  local stops = tonumber(args[9])
+  for number = 1, stops do fields[number + 2] = args[at + number - 1] end
+  at = at + stops
+  local editions, first = tonumber(args[at]), #fields
+  for number = 1, editions do fields[first + number] = args[at + 2 * number - 1] end
+  local stored = redis.call('HMGET', control_key, unpack(fields))
+  local rungs_at, newer = at + 1 + 2 * editions, {}
+  if stored[1] or (args[6] ~= '' and stored[2] ~= args[6]) then
+    return { args[1], 'UNBUILT', now_ms, '' }
+  end
+  for number = 3, first do
+    if stored[number] then
+      return { args[1], 'STOPPED', now_ms, string.sub(fields[number], #'stop:' + 1) }
+    end
+  end
+  for number = 1, editions do
+    local known, seen = tonumber(stored[first + number] or '0'), tonumber(args[at + 2 * number])
+    if known > seen then
+      return { args[1], 'STALE_VERSION', now_ms, fields[first + number] }
+    elseif seen > known then
+      newer[#newer + 1], newer[#newer + 2] = fields[first + number], seen
+    end
+  end
+  return nil, rungs_at, newer
+end
 
-  local key_at, arg_at, denial = 3, 6, nil
-  for rung = 0, tonumber(args[5]) - 1 do
-    local claims
-    claims, key_at, arg_at = read_rung(keys, args, key_at, arg_at)
-    local blocking, is_stale = weigh(claims, now_ms)
-    if is_stale then return { id, 'STALE_WINDOW', text(now_ms) } end
+redis.register_function(LIBRARY .. '_reserve', function(keys, args)
+  local id, now_ms = args[1], instant_ms(args[2])
+  if has_forgotten(keys[3], args[3], args[4], args[5]) then return { id, 'ROLLBACK', now_ms, '' } end
+  local state, rest = read_hold(keys[1])
+  if state then return repeated(id, state, rest, now_ms) end
+  local obstacle, at, newer = check_control(keys[4], args, now_ms)
+  if obstacle then return obstacle end
+
+  local deadline_ms, key_at, denial = now_ms + tonumber(args[7]), 5, nil
+  local rungs = tonumber(args[at])
+  at = at + 1
+  for number = 0, rungs - 1 do
+    local rung
+    rung, at, key_at = read_rung(keys, args, at, key_at)
+    local blocking, is_stale = weigh(rung.claims, keys, now_ms)
+    if is_stale then return { id, 'STALE_WINDOW', now_ms, '' } end
     if not blocking then
-      local receipt = { id, 'GRANTED', text(now_ms), text(rung), '0' }
-      local taken = take(claims, now_ms, receipt)
-      local deadline = text(now_ms + ttl_ms)
-      redis.call('HSET', keys[1], 'state', 'pending', 'claims', pack_claims(taken),
-        'draft', draft, 'receipt', cmsgpack.pack(receipt), 'deadline', deadline)
-      redis.call('ZADD', keys[2], deadline, id)
+      local n = rung.most > 0 and grow(rung) or 0
+      local receipt = { id, 'GRANTED', now_ms, number, 0, n }
+      local flat = take(rung.claims, id, now_ms, deadline_ms, receipt)
+      write_hold(keys[1], keys[2], id, deadline_ms, now_ms, flat, receipt, args[8])
+      -- Who planned from a newer edition has proved that there is one (a failover may lose it).
+      if #newer > 0 then redis.call('HSET', keys[4], unpack(newer)) end
       return receipt
     end
     denial = {
-      id, 'DENIED', text(now_ms), text(rung), text(blocking.number), text(blocking.used),
-      blocking.resets_at_text or '',
-      blocking.wait_ms and text(blocking.wait_ms) or '',
+      id, 'DENIED', now_ms, number, blocking.number, blocking.used, blocking.resets_at_ms or '',
+      blocking.wait_ms or '', blocking.amount,
     }
     if blocking.kind ~= 'usd' then return denial end
   end

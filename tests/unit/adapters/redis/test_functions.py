@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from importlib import resources
@@ -62,6 +63,17 @@ async def test_a_server_that_lost_the_library_gets_it_again_in_the_same_call(cli
     await client.function_flush()
     reply = await Functions(client, read_library()).call("due", ["{s0}:due"], ["", "1"])
     assert reply == []
+
+
+async def test_many_who_miss_the_library_at_once_load_it_once(client):
+    functions = Functions(client, read_library())
+    await functions.load()
+    await asyncio.gather(*(client.ping() for _ in range(32)))  # all connections stand
+    await client.function_flush()
+    await client.config_resetstat()
+    asked = [functions.call("due", ["{s0}:due"], ["", "1"]) for _ in range(100)]
+    assert await asyncio.gather(*asked) == [[]] * 100
+    assert (await client.info("commandstats"))["cmdstat_function|load"]["calls"] == 1
 
 
 async def test_two_releases_live_beside_each_other(client):

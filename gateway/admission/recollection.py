@@ -1,0 +1,91 @@
+"""What a worker remembers of its holds, so that a ledger which forgot them can be told again."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from gateway.admission.ports import OwedEnding, Remembered
+from gateway.domain.ids import RequestId
+from gateway.domain.reservation import AdmissionPlan, Granted
+
+MOST_FINISHED = 20_000
+"""Endings that are remembered at most. What is older is in the outbox and in the journal."""
+
+BEATS_TO_REMEMBER = 24
+"""For how many heartbeats an ending is remembered: two minutes at one in five seconds.
+
+Longer than a replica lags, and far shorter than a tombstone lasts: an ending that is told again
+after its tombstone went would be charged twice.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An ending that the ledger acknowledged, and the hold it ended if that is known here."""
+
+    known: Remembered | None
+    ending: OwedEnding
+    beat: int
+
+
+@dataclass(slots=True)
+class _Running:
+    known: Remembered
+    ending_since: int | None = None
+
+
+@dataclass(slots=True)
+class Recollection:
+    """The holds of calls that run, and of those that ended lately.
+
+    A hold whose ending was asked for is no longer kept alive: if that never succeeds, its deadline
+    ends it (I4). Time is counted in heartbeats.
+    """
+
+    most_finished: int = MOST_FINISHED
+    _running: dict[RequestId, _Running] = field(default_factory=dict)
+    _finished: deque[Finished] = field(default_factory=deque)
+    _beat: int = 0
+
+    def granted(self, plan: AdmissionPlan, receipt: Granted) -> None:
+        """The ledger has given a hold."""
+        known = Remembered(plan=plan, receipt=receipt)
+        self._running.setdefault(plan.request_id, _Running(known))
+
+    def ending(self, request_id: RequestId) -> None:
+        """The ledger is asked to end the hold."""
+        running = self._running.get(request_id)
+        if running is not None and running.ending_since is None:
+            running.ending_since = self._beat
+
+    def ended(self, ending: OwedEnding) -> None:
+        """The ledger has acknowledged that the hold is ended."""
+        running = self._running.pop(ending.request_id, None)
+        known = running.known if running is not None else None
+        self._finished.append(Finished(known=known, ending=ending, beat=self._beat))
+        if len(self._finished) > self.most_finished:
+            self._finished.popleft()
+
+    def beat(self) -> tuple[RequestId, ...]:
+        """Counts a heartbeat, forgets what is too old, and names the holds to keep alive."""
+        self._beat += 1
+        oldest = self._beat - BEATS_TO_REMEMBER
+        while self._finished and self._finished[0].beat < oldest:
+            self._finished.popleft()
+        for request_id, running in list(self._running.items()):
+            if running.ending_since is not None and running.ending_since < oldest:
+                del self._running[request_id]
+        return tuple(name for name, hold in self._running.items() if hold.ending_since is None)
+
+    def is_running(self, request_id: RequestId) -> bool:
+        """Whether the hold is given and not ended, as far as this worker knows."""
+        return request_id in self._running
+
+    def finished(self) -> tuple[Finished, ...]:
+        """The calls that ended lately, oldest first."""
+        return tuple(self._finished)
+
+    def running(self) -> tuple[Remembered, ...]:
+        """The holds that are not known to have ended."""
+        return tuple(running.known for running in self._running.values())

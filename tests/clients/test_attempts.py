@@ -1,0 +1,227 @@
+"""How often each stock client asks again, for every reason there is, and how long it waits.
+
+The waits are noted, not taken, where a test is not about coming back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.observer import CallRefused
+from gateway.domain.reason import Reason
+from gateway.sandbox.bedrock.behaviour import sim_marker
+from gateway.sandbox.processes import start_valkey
+from tests.clients.calls import (
+    HAIKU,
+    NOVA,
+    SONNET,
+    converse,
+    converse_stream,
+    invoke,
+    message,
+    whole,
+)
+from tests.clients.environments import ALL, ANTHROPIC, LEGACY, NEWEST, signing
+
+REASONS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "reasons.md"
+POLICY = """\
+version: 1
+org: acme
+budgets:
+  - {name: per user day, scope: user, period: day, limit_usd: 0.05}
+limits:
+  - {name: pace, scope: user, requests_per_hour: 3}
+models: {allow: ["anthropic.*", "amazon.*"], deny: ["*titan*"]}
+operations: {allow: [converse, invoke_model]}
+"""
+RETRIED = {NEWEST: 3, LEGACY: 5, ANTHROPIC: 3}
+ONCE = {NEWEST: 1, LEGACY: 1, ANTHROPIC: 1}
+# What is not listed here is tried once.
+ATTEMPTS = {
+    Reason.BODY_TOO_SLOW: {NEWEST: 3, LEGACY: 1, ANTHROPIC: 3},
+    Reason.RATE_LIMITED: RETRIED,
+    Reason.TOKENS_LIMITED: RETRIED,
+    Reason.CONCURRENCY_LIMITED: RETRIED,
+    Reason.EMERGENCY_STOP: {NEWEST: 3, LEGACY: 5, ANTHROPIC: 1},
+    Reason.LEDGER_UNAVAILABLE: RETRIED,
+    Reason.KEYS_UNAVAILABLE: RETRIED,
+    Reason.STALE_PLAN: RETRIED,
+    Reason.OVERLOADED: RETRIED,
+    Reason.DRAINING: RETRIED,
+    Reason.UPSTREAM_UNREACHABLE: RETRIED,
+    Reason.UPSTREAM_TIMEOUT: {NEWEST: 1, LEGACY: 1, ANTHROPIC: 3},
+    Reason.UPSTREAM_CREDENTIALS: RETRIED,
+    Reason.INTERNAL_ERROR: RETRIED,
+}
+
+each_client = pytest.mark.parametrize("client", ALL, ids=lambda client: client.name)
+
+
+def attempts_of(client, reason):
+    return ATTEMPTS.get(reason, ONCE)[client]
+
+
+def every_reason(client):
+    return [
+        whole(client, reason.value, "hi", model=f"anthropic.{reason.value}") for reason in Reason
+    ]
+
+
+@each_client
+async def test_each_reason_is_asked_again_as_often_as_its_client_does(front, client):
+    results = await client.run(every_reason(client), signing(front.url, "AKIAEXAMPLE", "SECRET"))
+    assert front.attempts == {reason.value: attempts_of(client, reason) for reason in Reason}
+    for reason, result in results.items():
+        assert f"why: {reason}" in result["error"]["message"] or reason == "internal_error"
+        assert result["error"]["headers"]["x-gateway-reason"] == reason
+
+
+@each_client
+async def test_a_client_waits_as_long_as_it_is_told_where_it_listens(front, client):
+    front.retry_after_s = 2.5
+    waits = {NEWEST: [2.5] * 2, ANTHROPIC: [3.0] * 2}  # milliseconds in one header, seconds in ours
+    asked = [Reason.RATE_LIMITED, Reason.LEDGER_UNAVAILABLE, Reason.DRAINING]
+    calls = [call for call in every_reason(client) if call["name"] in asked]
+    results = await client.run(calls, signing(front.url, "AKIAEXAMPLE", "SECRET"))
+    for result in results.values():
+        if client is LEGACY:  # it knows no hint, and takes its own time: up to 1, 2, 4 and 8 s
+            assert len(result["naps"]) == 4
+            assert all(0 <= nap <= 2**at for at, nap in enumerate(result["naps"]))
+        else:
+            assert result["naps"] == waits[client]
+
+
+def test_the_page_of_reasons_says_what_was_measured_here():
+    page = REASONS_PAGE.read_text("utf-8")
+    for reason in Reason:
+        row = re.search(rf"^\| `{reason.value}` \|(.*)\|$", page, re.MULTILINE)
+        assert row is not None
+        said = row[1].split("|")[2].strip()
+        measured = {attempts_of(client, reason) > 1 for client in ALL}
+        if said.startswith(("no", "yes")):
+            told = {"no"} if measured == {False} else {"yes"}
+            assert {said.split(",")[0].split()[0]} == told, f"{reason.value}: {said}"
+            assert len(measured) == 1 or "boto3" in said, f"{reason.value}: {said}"
+        else:
+            assert len(measured) == 2 or "SDK" in said, f"{reason.value}: {said}"
+
+
+def refused_calls(client, spender, impostor):
+    """A call for each reason that a caller can bring about, named by it; the last comes too soon.
+
+    The limit is three calls: one is spent at Bedrock (in vain), two are served.
+    """
+    broken = sim_marker(raw="redirect")
+    if not client.is_boto3:
+        return [
+            message("budget_exhausted", "hi", model=SONNET, limit=8000),
+            message("model_not_allowed", "hi", model="amazon.titan-text-lite-v1"),
+            message("model_unknown", "hi", model="anthropic.claude-that-nobody-knows-v1:0"),
+            message("operation_not_allowed", "hi", stream=True),
+            message("malformed_body", "hi", extra_body={"max_tokens": "many"}),
+            message("malformed_path", "hi", model="anthropic.claude%3A0"),
+            message("body_too_large", "x" * 30_000),
+            message("unsupported_encoding", "hi", headers={"Content-Encoding": "gzip"}),
+            {
+                "name": "unsupported_operation",
+                "operation": "post",
+                "arguments": {"path": "/async-invoke", "body": {}},
+            },
+            message("signature_invalid", "hi", environment=impostor),
+            message("upstream_invalid", broken, limit=10, environment=spender),
+            message("served", "hi", limit=10),
+            message("served again", "hi", limit=10),
+            message("rate_limited", "hi", limit=10),
+        ]
+    return [
+        converse("budget_exhausted", "hi", model=SONNET, limit=8000),
+        converse("model_not_allowed", "hi", model="amazon.titan-text-lite-v1"),
+        converse("model_unknown", "hi", model="anthropic.claude-that-nobody-knows-v1:0"),
+        converse_stream("operation_not_allowed", "hi"),
+        {**invoke("malformed_body", "hi"), "arguments": {"modelId": HAIKU, "body": "{"}},
+        converse("malformed_path", "hi", model="anthropic.claude%3A0"),
+        converse("body_too_large", "x" * 30_000),
+        converse("unsupported_encoding", "hi", headers={"Content-Encoding": "gzip"}),
+        {
+            "name": "unsupported_operation",
+            "operation": "apply_guardrail",
+            "arguments": {
+                "guardrailIdentifier": "abcdefgh",
+                "guardrailVersion": "1",
+                "source": "INPUT",
+                "content": [{"text": {"text": "hi"}}],
+            },
+        },
+        converse("signature_invalid", "hi", environment=impostor),
+        converse("upstream_invalid", broken, limit=10, environment=spender),
+        converse("served", "hi", limit=10),
+        converse("served again", "hi", limit=10),
+        converse("rate_limited", "hi", limit=10),
+    ]
+
+
+@each_client
+async def test_what_the_gateway_refuses_it_is_asked_as_often_as_it_should_be(start, client):
+    stand = await start(POLICY, max_body_bytes=20_000)
+    key = await stand.signing()
+    spender = {name: key[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    impostor = spender | {"AWS_SECRET_ACCESS_KEY": "guessed"}
+    calls = refused_calls(client, spender, impostor)
+    results = await client.run(calls, key)
+    asked = {name: result["error"] for name, result in results.items() if result["error"]}
+    assert [asked[name]["headers"]["x-gateway-reason"] for name in asked] == list(asked)
+    assert results.keys() - asked.keys() == {"served", "served again"}
+    facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
+    assert Counter(fact.reason.value for fact in facts) == {
+        name: attempts_of(client, Reason(name)) for name in asked
+    }
+    assert len(await stand.gateway.settled(3)) == 3
+    assert await stand.gateway.holds() == 0
+
+
+@pytest.mark.parametrize("client", [NEWEST, ANTHROPIC], ids=lambda client: client.name)
+async def test_a_client_that_comes_back_when_it_is_told_to_is_served(start, client):
+    stand = await start(POLICY.replace("requests_per_hour: 3", "requests_per_second: 1"))
+    calls = [whole(client, name, "hi", limit=10) for name in ("first", "second", "third")]
+    results = await client.run(calls, await stand.signing(), take_naps=True)
+    assert [result["error"] for result in results.values()] == [None] * 3
+    naps = [nap for result in results.values() for nap in result["naps"]]
+    facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
+    assert [fact.reason for fact in facts] == [Reason.RATE_LIMITED] * len(naps)
+    assert 1 <= len(naps) <= 2
+    assert len(await stand.gateway.settled(3)) == 3
+
+
+@each_client
+async def test_what_bedrock_throttles_is_repeated_and_only_the_run_is_charged(start, client):
+    stand = await start()
+    text = sim_marker(error="ThrottlingException", times=2, key="busy")
+    results = await client.run([whole(client, "busy", text)], await stand.signing())
+    assert results["busy"]["error"] is None
+    assert len(results["busy"]["naps"]) == 2
+    assert len(stand.simulated.requests) == 3
+    (record,) = await stand.gateway.settled(1)
+    assert record["request_id"] == results["busy"]["headers"]["x-gateway-request-id"]
+    assert len(stand.simulated.bill.lines) == 1
+
+
+async def test_a_ledger_that_is_gone_is_asked_for_again_by_every_client(start, tmp_path):
+    async with AsyncExitStack() as ledger:
+        url = await ledger.enter_async_context(start_valkey(tmp_path / "ledger"))
+        stand = await start(redis_url=url, redis_timeout_ms=150)
+        served = [whole(NEWEST, "served", "hi", model=NOVA)]
+        assert (await NEWEST.run(served, await stand.signing()))["served"]["error"] is None
+        await stand.gateway.settled(1)
+    for client in ALL:
+        stand.gateway.observer.facts.clear()
+        results = await client.run([whole(client, "refused", "hi")], await stand.signing())
+        assert results["refused"]["error"]["status"] == 503
+        facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
+        expected = [Reason.LEDGER_UNAVAILABLE] * attempts_of(client, Reason.LEDGER_UNAVAILABLE)
+        assert [fact.reason for fact in facts] == expected
+    assert len(stand.simulated.requests) == 1
