@@ -77,15 +77,16 @@ class ReferenceAccounts:
                 pending = balance.pending - each.amount
                 self.balances[each.key] = replace(balance, pending=pending)
 
-    def correct_charge(self, taken: Sequence[Taken], charge: int) -> None:
-        """Puts a charge in the place of the whole hold's."""
+    def correct_charge(self, taken: Sequence[Taken], charge: int, expired_charge: int) -> None:
+        """Puts a charge in the place of the one that an expiry made."""
         for each in taken:
             if isinstance(each.claim, BalanceClaim):
-                balance, difference = self.balances[each.key], charge - each.amount
+                balance = self.balances[each.key]
+                overrun = max(0, charge - each.amount) - max(0, expired_charge - each.amount)
                 self.balances[each.key] = replace(
                     balance,
-                    posted=balance.posted + difference,
-                    overrun=balance.overrun + max(0, difference),
+                    posted=balance.posted + charge - expired_charge,
+                    overrun=balance.overrun + overrun,
                 )
 
     def charge_unheld(self, taken: Sequence[Taken], charge: int, position: int) -> None:

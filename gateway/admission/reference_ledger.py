@@ -139,7 +139,7 @@ class ReferenceLedger:
             self._settle_rates(posting.request_id, hold, posting.tokens)
         elif hold.state is HoldState.EXPIRED and _is_better(posting, hold):
             verdict = PostVerdict.CORRECTED
-            self.accounts.correct_charge(hold.taken, int(posting.charge))
+            self.accounts.correct_charge(hold.taken, int(posting.charge), hold.charge or 0)
             self.accounts.correct_tokens(hold.taken, posting.tokens, self.now_ms())
         elif hold.state is not HoldState.VOIDED:
             return PostVerdict.ALREADY_POSTED

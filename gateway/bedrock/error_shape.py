@@ -187,6 +187,8 @@ def _exception_type(operation: Operation, reason: Reason) -> str:
 def _retry_headers(error: GatewayError, aws_error: AwsError) -> tuple[tuple[str, str], ...]:
     if error.reason is Reason.EMERGENCY_STOP:
         return (("x-should-retry", "false"), ("x-amz-retry-after", "5000"))
+    if error.reason is Reason.UNSUPPORTED_HTTP_VERSION:
+        return (("x-should-retry", "false"),)  # else anthropic's client repeats it, as every 5xx
     wait_s = error.retry_after_s
     if aws_error is AwsError.THROTTLING and wait_s is None:
         wait_s = _DEFAULT_RETRY_AFTER_S

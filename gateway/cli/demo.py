@@ -61,7 +61,7 @@ async def _demo(*, serve_on: bool) -> None:
         keys = await issue_keys(settings)
         console.print("Stock boto3 clients are calling …")
         report = await traffic_report(settings, parts, keys, f"http://{host.listen}")
-        _print_report(console, report)
+        print_report(console, report)
         _print_addresses(console, settings, host, parts, keys)
         if not report.books_agree:
             raise typer.Exit(1)
@@ -79,7 +79,8 @@ async def _serve_on(console: Console) -> None:
             await until_told_to_stop()
 
 
-def _print_report(console: Console, report: TrafficReport) -> None:
+def print_report(console: Console, report: TrafficReport) -> None:
+    """Shows what the clients saw, who spent what, and whether the books agree."""
     calls = Table("user", "call", "what the client saw", "tokens in", "out", title="Calls")
     for saw in report.saw:
         result = saw.result if not saw.detail else f"{saw.result}: {saw.detail}"

@@ -85,7 +85,7 @@ async def _backlog(settings: Settings) -> int:
 
 async def _flush(settings: Settings) -> int:
     async with (
-        open_tables(settings) as tables,
+        open_tables(settings, _CONSUMER) as tables,
         open_journal(settings, _CONSUMER) as journal,
     ):
         flusher = JournalFlusher(journal, tables.usage, tables.dead_letters, _ToStandardError())

@@ -173,15 +173,17 @@ async def _open_upstream(settings: Settings, clock: Clock) -> AsyncIterator[Upst
     token = settings.upstream_bearer_token
     credentials = UpstreamCredentials(clock) if token is None else None
     async with open_session(options) as session:
-        yield BedrockUpstream(
-            session,
-            options,
-            credentials=credentials,
-            bearer_token=token.get_secret_value() if token is not None else None,
-            clock=clock,
-        )
-        if credentials is not None:
-            await credentials.close()
+        try:
+            yield BedrockUpstream(
+                session,
+                options,
+                credentials=credentials,
+                bearer_token=token.get_secret_value() if token is not None else None,
+                clock=clock,
+            )
+        finally:
+            if credentials is not None:
+                await credentials.close()
 
 
 def _accept_bounds(settings: Settings) -> AcceptBounds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 from gateway.compose.admin import open_admin
 from gateway.compose.observers import make_observer
@@ -19,8 +19,9 @@ from gateway.workers.supervisor import Lifeline
 async def run_proxy(settings: Settings) -> None:
     """Serves the data plane until told to stop, then lets the calls in flight end."""
     observer = make_observer(settings, "proxy")
-    lifeline = Lifeline(os.environ)
-    async with open_data_plane(settings, observer) as plane:
+    async with AsyncExitStack() as stack:
+        lifeline = stack.enter_context(closing(Lifeline(os.environ)))
+        plane = await stack.enter_async_context(open_data_plane(settings, observer))
         listener = await listen(
             plane.server,
             host=settings.listen.host,
@@ -39,9 +40,9 @@ async def run_proxy(settings: Settings) -> None:
 async def run_control(settings: Settings, *, admin: bool = True, workers: bool = True) -> None:
     """Serves the admin API and runs the workers until told to stop; flushes before it ends."""
     observer = make_observer(settings, "control")
-    lifeline = Lifeline(os.environ)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
+        lifeline = stack.enter_context(closing(Lifeline(os.environ)))
         running = None
         if workers:
             running = asyncio.create_task(run_workers(settings, observer, stop))

@@ -15,7 +15,7 @@ from gateway.adapters.dynamodb.tables import create_tables
 from gateway.sandbox.bedrock.credentials import AcceptedCredentials
 from gateway.sandbox.bedrock.process import start_simulated_bedrock_process
 from gateway.sandbox.processes import start_dynamodb, start_valkey
-from gateway.settings import Settings
+from gateway.settings import Settings, variable
 
 _REGION = "us-east-1"
 
@@ -93,10 +93,11 @@ def _kept_settings() -> dict[str, str]:
         "MASTER_KEY",
         "STATE_DIR",
     )
+    known = {variable(key) for key in Settings.model_fields}
     return {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("GATEWAY_") and not name.removeprefix("GATEWAY_").startswith(replaced)
+        if name in known and not name.removeprefix("GATEWAY_").startswith(replaced)
     }
 
 

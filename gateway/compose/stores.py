@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from gateway.adapters.dynamodb.key_table import DynamoKeyTable
 from gateway.adapters.dynamodb.tables import (
     DEAD_LETTERS,
     GATEWAY_KEYS,
-    TOKEN_USAGE,
     create_tables,
     missing_tables,
 )
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
+from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.record_finder import JournalThenTable
 from gateway.adapters.redis.connection import connect, verify_server
@@ -38,6 +39,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
 from gateway.domain.reason import Reason
+from gateway.journal.rollup import LANES
 from gateway.settings import Settings
 
 _JOURNAL_TIMEOUT_S = 2.0
@@ -72,16 +74,18 @@ class Tables:
 
 
 @asynccontextmanager
-async def open_tables(settings: Settings) -> AsyncIterator[Tables]:
+async def open_tables(settings: Settings, writer: str = "") -> AsyncIterator[Tables]:
     """The tables for as long as the context lives; nothing is asked before the first use.
 
+    Writers of different names mostly write to rows of their own, and get in each other's way less.
     Raises: GatewayError if nobody says in which region they are.
     """
     async with open_dynamodb(settings.dynamodb_endpoint, settings.region) as client:
         prefix = settings.table_prefix
+        place = Place(prefix=prefix, lane=zlib.crc32(writer.encode()) % LANES)
         yield Tables(
             client=client,
-            usage=DynamoUsageTable(client, prefix + TOKEN_USAGE),
+            usage=DynamoUsageTable(client, place),
             keys=DynamoKeyTable(client, prefix + GATEWAY_KEYS),
             dead_letters=DynamoDeadLetters(client, prefix + DEAD_LETTERS),
             prefix=prefix,

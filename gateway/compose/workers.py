@@ -20,7 +20,7 @@ async def run_workers(settings: Settings, observer: Observer, stop: asyncio.Even
         # A stable name: whoever runs here next takes up at once what this process leaves behind.
         consumer = f"{socket.gethostname()}-control"
         journal = await stack.enter_async_context(open_journal(settings, consumer))
-        tables = await stack.enter_async_context(open_tables(settings))
+        tables = await stack.enter_async_context(open_tables(settings, consumer))
         await tables.require()
         flusher = JournalFlusher(journal, tables.usage, tables.dead_letters, observer)
         sweeper = ReservationSweeper(ledger, observer)

@@ -1,12 +1,12 @@
-"""How documents are grouped into transactions, and how long to wait before trying one again."""
+"""How records are grouped into transactions, and how long to wait before trying one again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from gateway.journal.codec import Item, UnreadableDocumentError, item_size_bytes, to_item
+from gateway.journal.change import Change, Row, latest_versions
+from gateway.journal.codec import UnreadableDocumentError
 from gateway.journal.ports import Unwritable
 
 MAX_ACTIONS = 100
@@ -18,75 +18,60 @@ MAX_BATCH_BYTES = 3_500_000
 MAX_ITEM_BYTES = 400_000
 """Units: bytes. An item may hold 400 KiB. Source: DynamoDB service quotas."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writable:
-    """A document together with the item it becomes. Units: `size_bytes` as DynamoDB counts."""
-
-    document: dict[str, Any]
-    item: Item
-    size_bytes: int
-
-    @property
-    def rank(self) -> int:
-        """How good the charge is; the higher one stays."""
-        rank: int = self.document["rank"]
-        return rank
+ROW_BYTES = 3_000
+"""Units: bytes. No update of a sum is larger: two keys, some twenty names and numbers."""
 
 
-def highest_ranks(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One document per id: the first of those with the highest rank.
-
-    Invariant: the outcome does not depend on the order of documents of different ranks, nor on
-    how often each is repeated: the per-id maximum of ranks is a semilattice.
-    """
-    best: dict[str, dict[str, Any]] = {}
-    for document in documents:
-        known = best.get(document["request_id"])
-        if known is None or document["rank"] > known["rank"]:
-            best[document["request_id"]] = document
-    return list(best.values())
-
-
-def prepare(documents: Sequence[dict[str, Any]]) -> tuple[list[Writable], list[Unwritable]]:
-    """The documents as items, and those that can never be one, each with the reason."""
-    writable: list[Writable] = []
+def prepare(documents: Sequence[dict[str, Any]]) -> tuple[list[Change], list[Unwritable]]:
+    """The changes that the documents ask for, and those that can never be made, with the reason."""
+    sound: list[Change] = []
     unwritable: list[Unwritable] = []
-    sound: list[dict[str, Any]] = []
-    items: dict[int, tuple[Item, int]] = {}
     for document in documents:
         try:
-            item = to_item(document)
+            change = Change.of(document)
         except UnreadableDocumentError as exc:
             unwritable.append(Unwritable(document=document, why=str(exc)))
             continue
-        size_bytes = item_size_bytes(item)
-        if size_bytes > MAX_ITEM_BYTES:
-            why = f"an item of {size_bytes} bytes is larger than {MAX_ITEM_BYTES}"
+        why = why_too_large(change)
+        if why is None:
+            sound.append(change)
+        else:
             unwritable.append(Unwritable(document=document, why=why))
-            continue
-        sound.append(document)
-        items[id(document)] = (item, size_bytes)
-    for document in highest_ranks(sound):
-        item, size_bytes = items[id(document)]
-        writable.append(Writable(document=document, item=item, size_bytes=size_bytes))
-    return writable, unwritable
+    return latest_versions(sound), unwritable
 
 
-def split(writable: Sequence[Writable]) -> list[list[Writable]]:
-    """The items in their order, in as few transactions as greedy filling needs.
+def why_too_large(change: Change) -> str | None:
+    """Why the change fits into no transaction; None if it does."""
+    if change.size_bytes > MAX_ITEM_BYTES:
+        return f"an item of {change.size_bytes} bytes is larger than {MAX_ITEM_BYTES}"
+    if 1 + len(change.rows) > MAX_ACTIONS:
+        return f"it changes {len(change.rows)} rows, a transaction holds {MAX_ACTIONS} actions"
+    return None
 
-    Invariant: every batch has 1 to MAX_ACTIONS items and at most MAX_BATCH_BYTES.
+
+def split(changes: Sequence[Change]) -> list[list[Change]]:
+    """The changes in few transactions: those that count in the same rows stand together.
+
+    Invariant: every batch has at most MAX_ACTIONS actions (a record, or a row, is one) and
+    MAX_BATCH_BYTES, unless one change alone has more.
     """
-    batches: list[list[Writable]] = []
-    room_bytes = 0
-    for entry in writable:
-        fits = batches and len(batches[-1]) < MAX_ACTIONS and entry.size_bytes <= room_bytes
-        if not fits:
+    batches: list[list[Change]] = []
+    rows: set[Row] = set()
+    size_bytes = 0
+    for change in sorted(changes, key=_neighbourhood):
+        joined = rows | change.rows
+        fits = (
+            batches
+            and len(batches[-1]) + 1 + len(joined) <= MAX_ACTIONS
+            and size_bytes + change.size_bytes + ROW_BYTES * len(joined) <= MAX_BATCH_BYTES
+        )
+        if fits:
+            rows = joined
+        else:
             batches.append([])
-            room_bytes = MAX_BATCH_BYTES
-        batches[-1].append(entry)
-        room_bytes -= entry.size_bytes
+            rows, size_bytes = set(change.rows), 0
+        batches[-1].append(change)
+        size_bytes += change.size_bytes
     return batches
 
 
@@ -96,3 +81,9 @@ def full_jitter_s(attempt: int, *, base_s: float, cap_s: float, chance: float) -
     Source: AWS Architecture Blog, "Exponential backoff and jitter": full jitter.
     """
     return chance * min(cap_s, base_s * 2.0 ** min(attempt, 32))
+
+
+def _neighbourhood(change: Change) -> tuple[str, ...]:
+    names = ("org", "team", "user", "application", "model_served", "operation")
+    hour = str(change.document["time"])[:13]
+    return (*(str(change.document.get(name) or "") for name in names), hour)

@@ -33,10 +33,17 @@ AT = "_at"
 DAY = "_day"
 EXPIRES = "_expires"
 
+VERSION = "_version"
+
 _MAX_ID_BYTES = 256
+_MAX_RANK = 999
+_MAX_INSTANT_LENGTH = 64
 _MAX_NUMBER_DIGITS = 38
 _RECORD_FIELDS = tuple(field.name for field in fields(UsageRecord))
 _PAIRS = ("metadata", "other_units")
+
+
+MAX_NANO_USD = 2**63 - 1
 
 
 class UnreadableDocumentError(ValueError):
@@ -67,13 +74,21 @@ def decode_document(data: bytes) -> dict[str, Any]:
 
 
 def check_document(document: Mapping[str, Any]) -> None:
-    """Checks what the table relies on: id, rank, time, org. Raises: UnreadableDocumentError."""
+    """Checks what the table relies on: id, version, time, org. Raises: UnreadableDocumentError."""
     request_id = document.get("request_id")
     if not isinstance(request_id, str) or not 0 < len(_text(request_id).encode()) <= _MAX_ID_BYTES:
         raise UnreadableDocumentError(f"request_id must be a text of 1 to {_MAX_ID_BYTES} bytes")
     rank = document.get("rank")
-    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise UnreadableDocumentError("rank must be a whole number of at least 1")
+    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= _MAX_RANK:
+        raise UnreadableDocumentError(f"rank must be a whole number from 1 to {_MAX_RANK}")
+    cost = document.get("cost_nano_usd")
+    if not isinstance(cost, int) or isinstance(cost, bool) or not 0 <= cost <= MAX_NANO_USD:
+        raise UnreadableDocumentError("cost_nano_usd must be a whole number below 2^63")
+    settled_at = document.get("settled_at")
+    if settled_at is not None and (
+        not isinstance(settled_at, str) or len(settled_at) > _MAX_INSTANT_LENGTH
+    ):
+        raise UnreadableDocumentError("settled_at must be an instant in ISO 8601, or null")
     for name in ("org", "team"):
         if not isinstance(document.get(name), str) or not document[name]:
             raise UnreadableDocumentError(f"{name} must be a text that is not empty")
@@ -93,14 +108,25 @@ def instant_of(document: Mapping[str, Any]) -> datetime:
     return instant.astimezone(UTC)
 
 
+def version_of(document: Mapping[str, Any]) -> str:
+    """What says which of two records of a call stays: the one whose version is the larger text.
+
+    A better charge (rank) before a larger one before one that was settled later. A draft, whose
+    call nobody saw settled, is the earliest.
+    """
+    settled_at = document.get("settled_at") or ""
+    return f"{document['rank']:03d}|{document['cost_nano_usd']:019d}|{settled_at}"
+
+
 def to_item(document: Mapping[str, Any]) -> Item:
     """The document as an item. Raises: UnreadableDocumentError if it cannot be one."""
     check_document(document)
     instant = instant_of(document)
     derived = {
         OWNER: owner_key(document),
-        AT: f"{instant:%Y-%m-%dT%H:%M:%S.%f}Z",
+        AT: at_key(instant),
         DAY: day_key(instant, document["request_id"]),
+        VERSION: version_of(document),
         EXPIRES: int((instant + KEEP_RECORDS_FOR).timestamp()),
     }
     values = {name: value for name, value in document.items() if value is not None}
@@ -127,6 +153,11 @@ def owner_key(document: Mapping[str, Any]) -> str:
     if document.get("application"):
         return f"{org}/application/{document['application']}"
     return f"{org}/team/{document.get('team') or UNATTRIBUTED}"
+
+
+def at_key(instant: datetime) -> str:
+    """An instant as the indexes have it: UTC, of fixed width, so that text sorts as time."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def day_key(instant: datetime, request_id: str) -> str:

@@ -84,7 +84,7 @@ class EffectivePolicy:
     """Everything that binds one caller, and which edition of the policy says so.
 
     `model_allow` and `endpoint_allow` hold one list per file that has one; all must match.
-    `covered` False: no file speaks for this caller, so nothing is allowed. `scopes` are the caller's.
+    `covered` False: no file speaks for this caller, so nothing is allowed. `scopes`: the caller's.
     """
 
     version: PolicyVersion

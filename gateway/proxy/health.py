@@ -10,10 +10,16 @@ from gateway.proxy.answer_headers import SERVER
 
 
 class Health:
-    """Answers `/_gateway/live` and `/_gateway/ready`; nothing else is public here."""
+    """Answers `/_gateway/live` and `/_gateway/ready`; nothing else is public here.
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
+    `troubles`: what does not work, though calls are served. It is said, and takes no traffic away.
+    """
+
+    def __init__(
+        self, is_ready: Callable[[], bool], troubles: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         self._is_ready = is_ready
+        self._troubles = troubles
 
     def answer(self, method: str, raw_path: str) -> web.Response | None:
         """The answer to a health request, or None if it is not one."""
@@ -24,8 +30,9 @@ class Health:
         if raw_path == "/_gateway/live":
             return _say(200, "live")
         if raw_path == "/_gateway/ready":
-            ready = self._is_ready()
-            return _say(200, "ready") if ready else _say(503, "not ready")
+            if not self._is_ready():
+                return _say(503, "not ready")
+            return _say(200, "\n".join(("ready", *self._troubles())))
         return _say(404, "not found")
 
 

@@ -158,6 +158,11 @@ class Lifeline:
             with contextlib.suppress(OSError):  # a supervisor that is gone is noticed by `broken`
                 self._socket.send(b"ready\n")
 
+    def close(self) -> None:
+        """Lets go of the line: this process ends."""
+        if self._socket is not None:
+            self._socket.close()
+
     async def broken(self) -> None:
         """Returns when the supervisor is gone; never, if there is none."""
         if self._socket is None:

@@ -110,7 +110,7 @@ async def stand(surroundings, simulated, tmp_path, say):
     started: list[Stand] = []
     async with AsyncExitStack() as stack:
 
-        async def start(policy=POLICY, *, books_at=None, **settings):
+        async def start(policy=POLICY, *, books_at=None, warm=True, **settings):
             environment = {**surroundings, "GATEWAY_STATE_DIR": str(tmp_path / "state")}
             environment |= {f"GATEWAY_{name.upper()}": str(v) for name, v in settings.items()}
             ledger = redis.asyncio.Redis.from_url(books_at or surroundings["GATEWAY_REDIS_URL"])
@@ -131,7 +131,7 @@ async def stand(surroundings, simulated, tmp_path, say):
             )
             started.append(standing)
             # The first call looks up the key, opens connections and loads what is loaded once.
-            assert (await calling.converse(output=1)).status == 200
+            assert not warm or (await calling.converse(output=1)).status == 200
             return standing
 
         yield start

@@ -47,8 +47,8 @@ def count_tokens(name: str, text: str, *, model: str = SONNET) -> Call:
 def message(
     name: str, text: str, *, model: str = HAIKU, limit: int = 200, stream: bool = False, **more: Any
 ) -> Call:
-    """A message of anthropic's client; `more` are arguments or, as `headers`, what is added."""
-    outside = {key: more.pop(key) for key in ("headers", "environment") if key in more}
+    """A message of anthropic's client; `more` are arguments, or `headers` and `client`."""
+    outside = {key: more.pop(key) for key in ("headers", "client") if key in more}
     arguments = {
         "model": model,
         "max_tokens": limit,
@@ -62,6 +62,16 @@ def message(
 def whole(client: Client, name: str, text: str, **more: Any) -> Call:
     """The call that users of this client make most."""
     return converse(name, text, **more) if client.is_boto3 else message(name, text, **more)
+
+
+def streams(client: Client, name: str, text: str, **more: Any) -> list[Call]:
+    """One of each stream that the client has."""
+    if not client.is_boto3:
+        return [message(name, text, stream=True, **more)]
+    return [
+        converse_stream(name, text, **more),
+        invoke_stream(f"{name}, invoked", text, **more),
+    ]
 
 
 def _call(name: str, operation: str, arguments: Call, more: Call) -> Call:

@@ -31,8 +31,13 @@ class RefusingFront:
     """A running one: its address, and how often each reason was asked for."""
 
     url: str
-    retry_after_s: float | None = None
-    attempts: Counter[str] = field(default_factory=Counter)
+    retry_after_s: float = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def attempts(self) -> Counter[str]:
+        """How often each reason was asked for, by whatever operation."""
+        return Counter(name for name, _ in self.asked)
 
     async def refuse(self, request: web.Request) -> web.StreamResponse:
         await request.read()
@@ -41,7 +46,7 @@ class RefusingFront:
         if asked is None or asked[1].lower() not in list(Reason):
             return web.json_response({"inferenceProfileSummaries": []})
         name, operation = asked.groups()
-        self.attempts[name] += 1
+        self.asked.append((name, operation))
         reason = Reason(name.lower())
         error = GatewayError(reason, f"why: {reason.value}", retry_after_s=self.retry_after_s)
         if name.isupper():

@@ -5,6 +5,7 @@ The waits are noted, not taken, where a test is not about coming back.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bedrock.error_shape import exception_frame
+from gateway.bedrock.event_frame import decode_frames
+from gateway.domain.call import Operation
+from gateway.domain.errors import GatewayError
 from gateway.domain.observer import CallRefused
 from gateway.domain.reason import Reason
 from gateway.sandbox.bedrock.behaviour import sim_marker
@@ -24,9 +29,10 @@ from tests.clients.calls import (
     converse_stream,
     invoke,
     message,
+    streams,
     whole,
 )
-from tests.clients.environments import ALL, ANTHROPIC, LEGACY, NEWEST, signing
+from tests.clients.environments import ALL, ANTHROPIC, LEGACY, NEWEST, bearing, signing
 
 REASONS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "reasons.md"
 POLICY = """\
@@ -66,34 +72,53 @@ def attempts_of(client, reason):
     return ATTEMPTS.get(reason, ONCE)[client]
 
 
-def every_reason(client):
-    return [
-        whole(client, reason.value, "hi", model=f"anthropic.{reason.value}") for reason in Reason
-    ]
+def refusals(stand):
+    """Why the gateway refused, refusal by refusal."""
+    facts = stand.gateway.observer.facts
+    return [fact.reason for fact in facts if isinstance(fact, CallRefused)]
 
 
 @each_client
 async def test_each_reason_is_asked_again_as_often_as_its_client_does(front, client):
-    results = await client.run(every_reason(client), signing(front.url, "AKIAEXAMPLE", "SECRET"))
-    assert front.attempts == {reason.value: attempts_of(client, reason) for reason in Reason}
-    for reason, result in results.items():
-        assert f"why: {reason}" in result["error"]["message"] or reason == "internal_error"
-        assert result["error"]["headers"]["x-gateway-reason"] == reason
-
-
-@each_client
-async def test_a_client_waits_as_long_as_it_is_told_where_it_listens(front, client):
     front.retry_after_s = 2.5
-    waits = {NEWEST: [2.5] * 2, ANTHROPIC: [3.0] * 2}  # milliseconds in one header, seconds in ours
-    asked = [Reason.RATE_LIMITED, Reason.LEDGER_UNAVAILABLE, Reason.DRAINING]
-    calls = [call for call in every_reason(client) if call["name"] in asked]
-    results = await client.run(calls, signing(front.url, "AKIAEXAMPLE", "SECRET"))
-    for result in results.values():
-        if client is LEGACY:  # it knows no hint, and takes its own time: up to 1, 2, 4 and 8 s
-            assert len(result["naps"]) == 4
-            assert all(0 <= nap <= 2**at for at, nap in enumerate(result["naps"]))
-        else:
-            assert result["naps"] == waits[client]
+    names = [reason.value for reason in Reason]
+    answers = [whole(client, name, "hi", model=f"anthropic.{name}") for name in names]
+    events = [
+        call
+        for name in map(str.upper, names)
+        for call in streams(client, name, "hi", model=f"anthropic.{name}")
+    ]
+    results = await client.run(answers + events, signing(front.url, "AKIAEXAMPLE", "SECRET"))
+    for reason in Reason:
+        result = results[reason.value]
+        assert front.attempts[reason.value] == attempts_of(client, reason), reason
+        assert result["error"]["headers"]["x-gateway-reason"] == reason.value
+        assert front.attempts[reason.value.upper()] == len(events) / len(answers), reason
+    for name in (Reason.RATE_LIMITED.value, Reason.DRAINING.value):
+        assert_waited(client, results[name]["naps"], 2.5)
+    for call in events:
+        result = results[call["name"]]
+        error, reason = result["error"], Reason(call["name"].partition(",")[0].lower())
+        assert error["kind"] == "EventStreamError" if client.is_boto3 else "APIStatusError"
+        assert (error["code"] or error["message"]).find(in_stream(reason, call)) >= 0
+        assert result["naps"] == []
+
+
+def assert_waited(client, naps, told_s):
+    """A client waits as long as it is told where it listens, else up to 1, 2, 4 and 8 seconds."""
+    if client is LEGACY:
+        assert len(naps) == 4
+        assert all(0 <= nap <= 2**at for at, nap in enumerate(naps))
+    else:  # milliseconds in one header, whole seconds in the other
+        assert naps == [told_s if client is NEWEST else math.ceil(told_s)] * 2
+
+
+def in_stream(reason, call):
+    """The type of the event that ends a stream for this reason."""
+    is_invoked = call["operation"] != "converse_stream"
+    operation = Operation.INVOKE_MODEL_STREAM if is_invoked else Operation.CONVERSE_STREAM
+    (frame,) = decode_frames(exception_frame(operation, GatewayError(reason)))
+    return frame.header(":exception-type")
 
 
 def test_the_page_of_reasons_says_what_was_measured_here():
@@ -111,12 +136,16 @@ def test_the_page_of_reasons_says_what_was_measured_here():
             assert len(measured) == 2 or "SDK" in said, f"{reason.value}: {said}"
 
 
-def refused_calls(client, spender, impostor):
+def refused_calls(client, key_id):
     """A call for each reason that a caller can bring about, named by it; the last comes too soon.
 
     The limit is three calls: one is spent at Bedrock (in vain), two are served.
     """
     broken = sim_marker(raw="redirect")
+    names = ("aws_access_key_id", "aws_secret_access_key")
+    if not client.is_boto3:
+        names = ("aws_access_key", "aws_secret_key")
+    guessed = dict(zip(names, (key_id, "guessed"), strict=True))
     if not client.is_boto3:
         return [
             message("budget_exhausted", "hi", model=SONNET, limit=8000),
@@ -132,8 +161,8 @@ def refused_calls(client, spender, impostor):
                 "operation": "post",
                 "arguments": {"path": "/async-invoke", "body": {}},
             },
-            message("signature_invalid", "hi", environment=impostor),
-            message("upstream_invalid", broken, limit=10, environment=spender),
+            message("signature_invalid", "hi", client=guessed),
+            message("upstream_invalid", broken, limit=10),
             message("served", "hi", limit=10),
             message("served again", "hi", limit=10),
             message("rate_limited", "hi", limit=10),
@@ -157,8 +186,8 @@ def refused_calls(client, spender, impostor):
                 "content": [{"text": {"text": "hi"}}],
             },
         },
-        converse("signature_invalid", "hi", environment=impostor),
-        converse("upstream_invalid", broken, limit=10, environment=spender),
+        converse("signature_invalid", "hi", client=guessed),
+        converse("upstream_invalid", broken, limit=10),
         converse("served", "hi", limit=10),
         converse("served again", "hi", limit=10),
         converse("rate_limited", "hi", limit=10),
@@ -168,20 +197,27 @@ def refused_calls(client, spender, impostor):
 @each_client
 async def test_what_the_gateway_refuses_it_is_asked_as_often_as_it_should_be(start, client):
     stand = await start(POLICY, max_body_bytes=20_000)
-    key = await stand.signing()
-    spender = {name: key[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    impostor = spender | {"AWS_SECRET_ACCESS_KEY": "guessed"}
-    calls = refused_calls(client, spender, impostor)
-    results = await client.run(calls, key)
+    key = await stand.gateway.key()
+    calls = refused_calls(client, key.stored.key_id)
+    results = await client.run(calls, await stand.signing())
     asked = {name: result["error"] for name, result in results.items() if result["error"]}
     assert [asked[name]["headers"]["x-gateway-reason"] for name in asked] == list(asked)
     assert results.keys() - asked.keys() == {"served", "served again"}
-    facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
-    assert Counter(fact.reason.value for fact in facts) == {
-        name: attempts_of(client, Reason(name)) for name in asked
+    assert Counter(refusals(stand)) == {
+        Reason(name): attempts_of(client, Reason(name)) for name in asked
     }
     assert len(await stand.gateway.settled(3)) == 3
     assert await stand.gateway.holds() == 0
+
+
+@each_client
+async def test_a_bearer_key_that_is_none_of_ours_is_shown_once(start, client):
+    stand = await start(tls=True)
+    environment = bearing(stand.gateway.url, "bgk-guessed") | stand.trust
+    results = await client.run([whole(client, "call", "hi")], environment)
+    error = results["call"]["error"]
+    assert (error["status"], error["code"]) == (403, "UnrecognizedClientException")
+    assert refusals(stand) == [Reason.CREDENTIAL_UNKNOWN]
 
 
 @pytest.mark.parametrize("client", [NEWEST, ANTHROPIC], ids=lambda client: client.name)
@@ -191,8 +227,7 @@ async def test_a_client_that_comes_back_when_it_is_told_to_is_served(start, clie
     results = await client.run(calls, await stand.signing(), take_naps=True)
     assert [result["error"] for result in results.values()] == [None] * 3
     naps = [nap for result in results.values() for nap in result["naps"]]
-    facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
-    assert [fact.reason for fact in facts] == [Reason.RATE_LIMITED] * len(naps)
+    assert refusals(stand) == [Reason.RATE_LIMITED] * len(naps)
     assert 1 <= len(naps) <= 2
     assert len(await stand.gateway.settled(3)) == 3
 
@@ -221,7 +256,6 @@ async def test_a_ledger_that_is_gone_is_asked_for_again_by_every_client(start, t
         stand.gateway.observer.facts.clear()
         results = await client.run([whole(client, "refused", "hi")], await stand.signing())
         assert results["refused"]["error"]["status"] == 503
-        facts = [fact for fact in stand.gateway.observer.facts if isinstance(fact, CallRefused)]
-        expected = [Reason.LEDGER_UNAVAILABLE] * attempts_of(client, Reason.LEDGER_UNAVAILABLE)
-        assert [fact.reason for fact in facts] == expected
+        attempts = attempts_of(client, Reason.LEDGER_UNAVAILABLE)
+        assert refusals(stand) == [Reason.LEDGER_UNAVAILABLE] * attempts
     assert len(stand.simulated.requests) == 1

@@ -208,5 +208,3 @@ def admitted_call(
         admitted=admitted(call_context(identified, **(quote or {})), utilisation=utilisation),
         admitted_at=NOON,
     )
-
-

@@ -30,6 +30,7 @@ from tests.fakes.observers import RememberingObserver
 from tests.fakes.outboxes import MemoryOutbox
 from tests.fakes.troubled_ledger import TroubledLedger
 from tests.fakes.upstream import ScriptedUpstream
+from tests.fakes.waiting import until
 
 KEY_ID = "AKIABCDEFGHIJKLMNOPQ"
 BEARER = f"bgk-{KEY_ID}-{'s' * 52}"
@@ -98,9 +99,7 @@ class RunningPlane:
 
     async def idle(self) -> None:
         """Returns when no call and no settlement is in flight."""
-        async with asyncio.timeout(5):
-            while len(self.calls):
-                await asyncio.sleep(0)
+        await until(lambda: not len(self.calls))
 
 
 @dataclass

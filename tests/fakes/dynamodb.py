@@ -30,14 +30,18 @@ class FaultyDynamoDb:
         self._client = client
         self._poison = poison
         self._faults = deque(faults)
-        self.batch_sizes: list[int] = []
+        self.batch_sizes: list[int] = []  # records, the sums beside them not counted
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     async def transact_write_items(self, **arguments: Any) -> Any:
-        self.batch_sizes.append(len(arguments["TransactItems"]))
-        puts = [action["Put"]["Item"]["request_id"]["S"] for action in arguments["TransactItems"]]
+        puts = [
+            action["Put"]["Item"]["request_id"]["S"]
+            for action in arguments["TransactItems"]
+            if "Put" in action
+        ]
+        self.batch_sizes.append(len(puts))
         if self._poison in puts:
             raise client_error("ValidationException")
         fault = self._faults.popleft() if self._faults else None
@@ -45,5 +49,13 @@ class FaultyDynamoDb:
             await self._client.transact_write_items(**arguments)
             raise fault[1]
         if fault is not None:
-            raise fault
+            raise _for_all(fault, len(arguments["TransactItems"]))
         return await self._client.transact_write_items(**arguments)
+
+
+def _for_all(fault: Exception, actions: int) -> Exception:
+    """The fault with a reason for every action: those that it does not state did not fail."""
+    reasons = getattr(fault, "response", {}).get("CancellationReasons")
+    if reasons is not None:
+        reasons += [{"Code": "None"}] * (actions - len(reasons))
+    return fault

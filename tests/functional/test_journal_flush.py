@@ -11,6 +11,7 @@ from gateway.adapters.dynamodb.connection import open_dynamodb
 from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
 from gateway.adapters.dynamodb.tables import create_tables
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
+from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.record_finder import JournalThenTable
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.redis.journal_stream import RedisJournalStream
@@ -60,7 +61,7 @@ class House:
     def __init__(self, redis, dynamodb, prefix):
         self.redis = redis
         self.ledger = RedisLedger(redis)
-        self.usage = DynamoUsageTable(dynamodb, f"{prefix}token_usage")
+        self.usage = DynamoUsageTable(dynamodb, Place(prefix=prefix))
         self.letters = DynamoDeadLetters(dynamodb, f"{prefix}dead_letters")
         self.observer = RememberingObserver()
         self._dynamodb = dynamodb
@@ -207,7 +208,7 @@ async def test_poison_is_put_aside_whole_and_the_stream_goes_on(house):
 
 
 async def test_a_table_that_is_missing_keeps_everything_in_the_journal(house):
-    missing = DynamoUsageTable(house._dynamodb, "no_such_table")
+    missing = DynamoUsageTable(house._dynamodb, Place(prefix="no_such_"))
     await house.append(usage_record("a"))
     flusher = house.flusher(table=missing)
     flusher.stop()

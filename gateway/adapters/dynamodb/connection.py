@@ -39,6 +39,10 @@ class DynamoDb(Protocol):
         """GetItem."""
         ...
 
+    async def batch_get_item(self, **arguments: Any) -> dict[str, Any]:
+        """BatchGetItem."""
+        ...
+
     async def put_item(self, **arguments: Any) -> dict[str, Any]:
         """PutItem."""
         ...

@@ -95,6 +95,16 @@ def cancellation_codes(error: Exception, count: int) -> list[str]:
     return codes if len(codes) == count else ["None"] * count
 
 
+def cancelled_items(error: Exception, count: int) -> dict[int, dict[str, Any]]:
+    """What stood where actions of a cancelled transaction failed, by their place, where told."""
+    reasons: list[dict[str, Any]] = []
+    if isinstance(error, ClientError):
+        reasons = error.response.get("CancellationReasons") or []
+    if len(reasons) != count:
+        return {}
+    return {place: reason["Item"] for place, reason in enumerate(reasons) if reason.get("Item")}
+
+
 def store_error(error: Exception, reason: Reason, table: str) -> GatewayError:
     """The error as the gateway says it: which table, what to do, nothing of the library's text."""
     match trouble_of(error):

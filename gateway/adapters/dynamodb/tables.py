@@ -15,6 +15,8 @@ from gateway.domain.reason import Reason
 from gateway.journal import codec
 
 TOKEN_USAGE = "token_usage"  # noqa: S105 - a table of counted language tokens, no credential
+USAGE_ROLLUPS = "usage_rollups"
+LEDGER_ACCOUNTS = "ledger_accounts"
 GATEWAY_KEYS = "gateway_keys"
 DEAD_LETTERS = "dead_letters"
 
@@ -71,6 +73,16 @@ def table_definitions(prefix: str) -> tuple[TableDefinition, ...]:
                 (BY_OWNER, Key(partition=codec.OWNER, sort=codec.AT)),
                 (BY_DAY, Key(partition=codec.DAY, sort=codec.AT)),
             ),
+            ttl_attribute=codec.EXPIRES,
+        ),
+        TableDefinition(
+            name=prefix + USAGE_ROLLUPS,
+            key=Key(partition="rollup", sort="member"),
+            ttl_attribute=codec.EXPIRES,
+        ),
+        TableDefinition(
+            name=prefix + LEDGER_ACCOUNTS,
+            key=Key(partition="part", sort="account"),
             ttl_attribute=codec.EXPIRES,
         ),
         TableDefinition(name=prefix + GATEWAY_KEYS, key=Key(partition="key_id")),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from gateway.adapters.dynamodb.connection import DynamoDb
 from gateway.adapters.dynamodb.errors import LIBRARY_ERRORS, store_error
-from gateway.adapters.dynamodb.tables import BY_DAY
+from gateway.adapters.dynamodb.pages import query_all
+from gateway.adapters.dynamodb.tables import BY_DAY, BY_OWNER
 from gateway.domain.reason import Reason
-from gateway.journal.codec import DAY, DAY_SHARDS, from_item
+from gateway.journal.codec import AT, DAY, DAY_SHARDS, OWNER, at_key, from_item
 
 
 class DynamoUsageHistory:
-    """Reads the records of whole days, shard by shard of the index by day."""
+    """Reads records by their indexes, which follow the table within moments."""
 
     def __init__(self, client: DynamoDb, table: str) -> None:
         self._client = client
@@ -29,21 +30,44 @@ class DynamoUsageHistory:
             async for item in self._partition(f"{day:%Y-%m-%d}#{shard:02d}"):
                 yield from_item(item)
 
+    async def of_owner(
+        self, owner: str, since: datetime, until: datetime
+    ) -> AsyncIterator[dict[str, Any]]:
+        """One owner's records admitted from `since` to before `until`, in the order of time.
+
+        `owner` is the narrowest scope the credential bound: a path such as
+        `org/acme/team/web/user/ada`. Raises: GatewayError if the store does not answer.
+        """
+        # BETWEEN includes its end, and the next smaller text of an instant is a microsecond less.
+        last = until - timedelta(microseconds=1)
+        if since > last:
+            return
+        question = {
+            "IndexName": BY_OWNER,
+            "KeyConditionExpression": "#owner = :owner AND #at BETWEEN :since AND :last",
+            "ExpressionAttributeNames": {"#owner": OWNER, "#at": AT},
+            "ExpressionAttributeValues": {
+                ":owner": {"S": owner},
+                ":since": {"S": at_key(since)},
+                ":last": {"S": at_key(last)},
+            },
+        }
+        async for item in self._found(question):
+            yield from_item(item)
+
     async def _partition(self, key: str) -> AsyncIterator[dict[str, Any]]:
-        question: dict[str, Any] = {
-            "TableName": self._table,
+        question = {
             "IndexName": BY_DAY,
             "KeyConditionExpression": "#day = :day",
             "ExpressionAttributeNames": {"#day": DAY},
             "ExpressionAttributeValues": {":day": {"S": key}},
         }
-        while True:
-            try:
-                answer = await self._client.query(**question)
-            except LIBRARY_ERRORS as exc:
-                raise store_error(exc, Reason.LEDGER_UNAVAILABLE, self._table) from exc
-            for item in answer["Items"]:
+        async for item in self._found(question):
+            yield item
+
+    async def _found(self, question: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            async for item in query_all(self._client, {"TableName": self._table, **question}):
                 yield item
-            if "LastEvaluatedKey" not in answer:
-                return
-            question["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        except LIBRARY_ERRORS as exc:
+            raise store_error(exc, Reason.LEDGER_UNAVAILABLE, self._table) from exc

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.adapters.outbox.bounds import COMPONENT
 from gateway.adapters.outbox.folder import LockedFolder, is_locked, lock_folder
 from gateway.adapters.outbox.record import UnreadableNoteError, decode_ending
 from gateway.adapters.outbox.segment import Place, owed_notes, scan_segment, segments_in
-from gateway.adapters.outbox.segment_log import COMPONENT
 from gateway.admission.ports import OwedEnding
 from gateway.domain.ids import RequestId
 from gateway.domain.observer import ComponentFailed, Observer, SettlementFailed

@@ -66,7 +66,14 @@ class OpenNotes:
 
     def pinning(self, segment: Segment) -> list[tuple[RequestId, Word]]:
         """What keeps the segment from being given up."""
-        return [item for item in self._words.items() if item[1].first is segment]
+        found: list[tuple[RequestId, Word]] = []
+        # Words are in the order of their first notes, so an old segment's are soon complete.
+        for item in self._words.items():
+            if len(found) == segment.open_notes:
+                break
+            if item[1].first is segment:
+                found.append(item)
+        return found
 
     def unpin(self, segment: Segment) -> None:
         """Words that have moved on to a later segment are its concern from now on."""

@@ -10,37 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.adapters.outbox.bounds import COMPONENT, OutboxBounds
 from gateway.adapters.outbox.folder import LockedFolder, make_folder
 from gateway.adapters.outbox.open_notes import OpenNotes
 from gateway.adapters.outbox.segment import Segment
 from gateway.domain.clock import Clock
 from gateway.domain.observer import ComponentFailed, ComponentRecovered, Observer
 
-COMPONENT = "outbox"
 _SHORTEST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+_MANY = 1000
 _AT_BOUND = "has reached its bound of notes that are owed to the ledger"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxBounds:
-    """Units: bytes, seconds.
-
-    `total_bytes`: with more notes than that still owed, no further ones are taken. `kept_segments`:
-    with more of them, what the oldest still pins is copied forward. `group_s`: how long a note may
-    wait for its sync. `probe_bytes`: what a disk must take before it is trusted (again).
-    """
-
-    segment_bytes: int = 4 * 1024 * 1024
-    segment_age_s: float = 60.0
-    total_bytes: int = 256 * 1024 * 1024
-    kept_segments: int = 4
-    group_s: float = 0.05
-    look_s: float = 1.0
-    probe_bytes: int = 64 * 1024
 
 
 class SegmentLog:
@@ -71,8 +53,10 @@ class SegmentLog:
         self._given_up: list[Segment] = []
         self._missed: list[bytes] = []
         self._wake = asyncio.Event()
+        self._has_new_name = False
         self._pause_s = _SHORTEST_PAUSE_S
         self._try_at_s = 0.0
+        self._on_since_s = 0.0
 
     @property
     def is_writing(self) -> bool:
@@ -142,6 +126,7 @@ class SegmentLog:
             self._turn_off("cannot begin a segment", error)
             return
         self._folder = folder
+        self._on_since_s = self._now_s()
         self._begin(segment)
         missed, self._missed = self._missed, []
         for note in missed:
@@ -183,6 +168,7 @@ class SegmentLog:
             self._begin(Segment(self._folder.path, self._last_number, self._now_s()))
         except OSError as error:
             self._turn_off("cannot begin a segment", error)
+        self._has_new_name = True
 
     def _begin(self, segment: Segment) -> None:
         self.notes.segments.append(segment)
@@ -209,6 +195,8 @@ class SegmentLog:
         if self._current is None or len(segments) <= self._bounds.kept_segments:
             return
         oldest = segments[0]
+        if oldest.open_notes > _MANY:
+            return  # it is not a few long calls that keep it
         here = [(n, word) for n, word in self.notes.pinning(oldest) if word.segment is oldest]
         if sum(word.size for _, word in here) > self._bounds.segment_bytes // 2:
             return  # it would only move the bulk on
@@ -233,8 +221,9 @@ class SegmentLog:
             return  # a thread for nothing costs the calls a turn
         full, self._full = self._full, []
         given_up, self._given_up = self._given_up, []
+        folder, self._has_new_name = self._folder if self._has_new_name else None, False
         try:
-            await asyncio.to_thread(_flush, current, full, given_up)
+            await asyncio.to_thread(_flush, current, full, given_up, folder)
         except OSError as error:
             self._given_up += given_up
             if self.is_writing:
@@ -244,10 +233,9 @@ class SegmentLog:
         """No more notes until the disk has been tried again; the longer it fails, the later."""
         now_s = self._now_s()
         if self._current is not None:
-            lasted_s = self._age_s(self._current)
             self._full.append(self._current)
             self._current = None
-            if lasted_s > _LONGEST_PAUSE_S:
+            if now_s - self._on_since_s > _LONGEST_PAUSE_S:
                 self._pause_s = _SHORTEST_PAUSE_S
         self._tell(why, error)
         self._try_at_s = now_s + self._pause_s
@@ -275,7 +263,12 @@ def _remove(folder: LockedFolder) -> None:
     folder.release()
 
 
-def _flush(current: Segment | None, full: Sequence[Segment], given_up: Sequence[Segment]) -> None:
+def _flush(
+    current: Segment | None,
+    full: Sequence[Segment],
+    given_up: Sequence[Segment],
+    folder: LockedFolder | None,
+) -> None:
     """Syncs what takes notes, closes what no longer does, deletes the oldest first."""
     try:
         for segment in (*full, *([current] if current else [])):
@@ -283,5 +276,7 @@ def _flush(current: Segment | None, full: Sequence[Segment], given_up: Sequence[
     finally:
         for segment in full:
             segment.close()
+    if folder is not None:
+        folder.sync()
     for segment in given_up:
         segment.delete()

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.adapters.outbox.bounds import COMPONENT, OutboxBounds
 from gateway.adapters.outbox.record import (
     UnreadableNoteError,
     decode_ending,
@@ -14,7 +15,7 @@ from gateway.adapters.outbox.record import (
     encode_finish,
     encode_intent,
 )
-from gateway.adapters.outbox.segment_log import COMPONENT, OutboxBounds, SegmentLog
+from gateway.adapters.outbox.segment_log import SegmentLog
 from gateway.admission.ports import OwedEnding
 from gateway.domain.clock import Clock
 from gateway.domain.ids import RequestId

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import redis.asyncio
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.connection import unavailable
+from gateway.adapters.redis.connection import Client, unavailable
 from gateway.admission.accounts import ShardKeys
 from gateway.domain.money import NanoUsd
 
@@ -24,7 +23,7 @@ class Balance:
 class RedisBalanceReader:
     """Reads balances and counts of one shard."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: ShardKeys | None = None) -> None:
+    def __init__(self, client: Client, keys: ShardKeys | None = None) -> None:
         self._client = client
         self._keys = keys or ShardKeys()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis.asyncio
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -15,8 +16,12 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 
 _SCHEMES = ("redis", "rediss", "unix")
-_LATER_SCHEMES = ("redis+cluster", "redis+sentinel")
+_CLUSTER, _SENTINEL = "+cluster", "+sentinel"
+_TOPOLOGIES = (_CLUSTER, _SENTINEL)
 _OLDEST_VERSION = (7, 0)
+
+Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
+"""A server, the primary that Sentinels name, or all primaries of a cluster."""
 
 
 def connect(
@@ -25,42 +30,72 @@ def connect(
     timeout_s: float = 0.15,
     connect_timeout_s: float = 0.15,
     max_connections: int = 32,
-) -> redis.asyncio.Redis:
+) -> Client:
     """A client whose every wait ends: for a connection, for the pool, for a reply.
 
     Nothing connects before the first command. No command is ever repeated by the client: only the
-    ledger may do that, with the same id. Raises: ValueError that says what a URL looks like.
+    ledger may do that, with the same id. Forms: `redis://user:secret@host:port/db`, `rediss://…`,
+    `unix://path`, `redis+cluster://host:port,host:port`, `redis+sentinel://host:port,…/service/db`;
+    a topology with TLS begins with `rediss+`. Raises: ValueError that says what a URL looks like.
     """
-    scheme = urlsplit(url).scheme
-    if scheme in _LATER_SCHEMES:
-        raise ValueError(f"a {scheme}:// URL comes with a later release; use redis:// or rediss://")
-    if scheme not in _SCHEMES:
-        raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
+    parts = urlsplit(url)
     # RESP2: this gateway needs no push messages, and a reply is then always somebody's reply.
-    options: dict[str, Any] = {} if scheme == "unix" else {"socket_keepalive": True}
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        timeout=timeout_s,
-        max_connections=max_connections,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=connect_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        driver_info=None,
-        **options,
-    )
+    options: dict[str, Any] = {
+        "max_connections": max_connections,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": connect_timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+    }
+    if parts.scheme != "unix":
+        options["socket_keepalive"] = True
+    if parts.scheme.endswith(_TOPOLOGIES):
+        return _connect_topology(parts, options)
+    if parts.scheme not in _SCHEMES:
+        raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options)
     return redis.asyncio.Redis.from_pool(pool)
 
 
-async def verify_server(client: redis.asyncio.Redis) -> None:
-    """Refuses a server that cannot be a ledger: too old, or free to evict accounts under pressure.
+def is_cluster(url: str) -> bool:
+    """Whether the URL names a cluster, where a ledger has more than one shard."""
+    return urlsplit(url).scheme.endswith(_CLUSTER)
+
+
+async def drop_connections(client: Client) -> None:
+    """Closes all connections, those in use too: the next command begins on a new one."""
+    if isinstance(client, redis.asyncio.RedisCluster):
+        await client.aclose()
+    else:
+        await client.connection_pool.disconnect()
+
+
+async def verify_server(client: Client) -> None:
+    """Refuses servers that cannot be a ledger: too old, or free to evict accounts under pressure.
 
     Raises: GatewayError(LEDGER_UNAVAILABLE) that says what to change.
     """
     try:
-        facts: Mapping[str, Any] = {**await client.info("server"), **await client.info("memory")}
-    except RedisError as exc:
+        for facts in await _facts(client):
+            _verify_facts(facts)
+    except (RedisError, OSError) as exc:
         raise unavailable("the ledger's Redis does not answer INFO") from exc
+
+
+async def _facts(client: Client) -> list[Mapping[str, Any]]:
+    """What each primary says about itself."""
+    if not isinstance(client, redis.asyncio.RedisCluster):
+        return [{**await client.info("server"), **await client.info("memory")}]
+    await client.initialize()
+    found: list[Mapping[str, Any]] = []
+    for node in client.get_primaries():
+        sections = [await client.info(name, target_nodes=node) for name in ("server", "memory")]
+        found.append({**sections[0], **sections[1]})
+    return found
+
+
+def _verify_facts(facts: Mapping[str, Any]) -> None:
     version = str(facts.get("redis_version", "0"))
     if _version(version) < _OLDEST_VERSION:
         raise unavailable(f"the ledger needs Redis 7.0 or newer (functions), got {version}")
@@ -70,6 +105,42 @@ async def verify_server(client: redis.asyncio.Redis) -> None:
             f"the ledger's Redis has maxmemory-policy {eviction}: it may forget money under "
             "memory pressure; set it to noeviction"
         )
+
+
+def _connect_topology(parts: SplitResult, options: dict[str, Any]) -> Client:
+    scheme, _, topology = parts.scheme.partition("+")
+    if scheme not in ("redis", "rediss"):
+        raise ValueError("a Redis URL of a topology starts with redis+ or rediss+")
+    who, _, where = parts.netloc.rpartition("@")
+    username, _, password = who.partition(":")
+    options |= {
+        "username": unquote(username) or None,
+        "password": unquote(password) or None,
+        "ssl": scheme == "rediss",
+    }
+    hosts = [_address(text) for text in where.split(",")]
+    if topology == "cluster":
+        # A cluster's client counts its attempts itself: one, so that nothing is repeated.
+        return redis.asyncio.RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in hosts], **options
+        )
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service or (database and not database.isdigit()):
+        raise ValueError("a Sentinel URL ends in /SERVICE or /SERVICE/DATABASE")
+    ask = {name: options[name] for name in _SENTINEL_OPTIONS}
+    sentinel = redis.asyncio.Sentinel(hosts, sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+    primary: redis.asyncio.Redis = sentinel.master_for(service, db=int(database or 0), **options)
+    return primary
+
+
+_SENTINEL_OPTIONS = ("socket_timeout", "socket_connect_timeout", "retry", "protocol", "ssl")
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("each address of a Redis topology is host:port")
+    return host.strip("[]"), int(port)
 
 
 def unavailable(detail: str) -> GatewayError:

@@ -12,11 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import redis.asyncio
 from redis.exceptions import ResponseError
 
-_FILES = ("prelude", "reserve", "post", "void", "expire", "journal")
-_DATA_FORMAT = "v1"
+from gateway.adapters.redis.connection import Client
+
+# The order matters: each file sees the locals of those before it.
+_FILES = (
+    "prelude",
+    "operations",
+    "reserve",
+    "post",
+    "void",
+    "expire",
+    "heartbeat",
+    "reassert",
+    "control",
+    "rebuild",
+    "journal",
+)
+_DATA_FORMAT = "v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ class Functions:
     who missed the library before it was loaded, only ask again.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, library: FunctionLibrary) -> None:
+    def __init__(self, client: Client, library: FunctionLibrary) -> None:
         self._client = client
         self._library = library
         self._loading = asyncio.Lock()
@@ -79,5 +93,5 @@ class Functions:
         return await self._execute(*command)
 
     async def _execute(self, *command: str | bytes | int) -> object:
-        reply: object = await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+        reply: object = await self._client.execute_command(*command)
         return reply

@@ -7,16 +7,17 @@ from collections.abc import Callable
 
 from gateway.adapters.redis.line import Line
 from gateway.adapters.redis.questions import (
-    Argument,
+    NO_HOLD,
     ending_fields,
     remembered_fields,
     remembered_keys,
 )
 from gateway.admission.accounts import ShardKeys
 from gateway.admission.operations import OperationNumbers
-from gateway.admission.ports import OwedEnding, Posting, Remembered
+from gateway.admission.ports import OwedEnding, Remembered
 from gateway.admission.recollection import Finished, Recollection
 from gateway.domain.ids import RequestId
+from gateway.domain.reservation import Posting
 
 _ATTEMPTS = 3
 
@@ -106,7 +107,7 @@ class Healing:
             self._keys.worker(self._worker),
             self._keys.usage,
         ]
-        hold: tuple[Argument, ...] = ("0", b"", "0", "0", "0", "-1", "0")
+        hold = NO_HOLD
         if known is not None and with_hold:
             keys += remembered_keys(known, self._keys)
             hold = tuple(remembered_fields(known, self._hold_ttl_ms))

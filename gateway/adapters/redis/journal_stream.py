@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.adapters.redis.connection import unavailable
+from gateway.adapters.redis.connection import Client, unavailable
 from gateway.adapters.redis.functions import Functions, read_library
 from gateway.admission.accounts import ShardKeys
 from gateway.domain.ids import RequestId
+from gateway.domain.money import NanoUsd, to_usd
 from gateway.journal.ports import JournalEntry
 
 GROUP = "journal"
@@ -21,6 +22,7 @@ DEAD_AFTER_MS = 30_000
 """A reader that left an entry unacknowledged for this long is taken for dead."""
 
 _FIELD = b"record"
+_TOMBSTONE_WORDS = 4
 _BLOCK_SLACK_S = 0.25
 # A server ends a blocking read at its next tick, up to 100 ms late (`hz 10`); the rest is network.
 _POLL_S = 0.05
@@ -37,7 +39,7 @@ class RedisJournalStream:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        client: Client,
         consumer: str,
         *,
         keys: ShardKeys | None = None,
@@ -92,15 +94,17 @@ class RedisJournalStream:
         """The newest record of a call that is still on its way to the table."""
         try:
             hold = self._keys.hold(RequestId(request_id))
-            entry = await self._client.hget(hold, "entry")
-            if entry is None:
+            # A tombstone: its state, the charge, the rank, the entry, and what is packed behind it.
+            tombstone: Any = await self._client.get(hold)
+            words = (tombstone or b"").split(b" ", 4)
+            if len(words) < _TOMBSTONE_WORDS or words[0] == b"pending":
                 return None
-            found: Any = await self._client.xrange(self._keys.usage, entry, entry)
+            found: Any = await self._client.xrange(self._keys.usage, words[3], words[3])
         except RedisError as exc:
             raise unavailable("the usage stream cannot be searched") from exc
         if not found:
             return None
-        document: dict[str, Any] = orjson.loads(found[0][1][_FIELD])
+        document: dict[str, Any] = orjson.loads(_whole(found[0][1]))
         return document
 
     async def _make_group(self) -> None:
@@ -143,7 +147,7 @@ class RedisJournalStream:
                 await asyncio.sleep(min(left_s, _POLL_S))
 
     def _longest_block_ms(self) -> int:
-        timeout_s = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+        timeout_s = self._client.get_connection_kwargs().get("socket_timeout")
         if timeout_s is None:
             return 1000
         return max(0, int((timeout_s - _BLOCK_SLACK_S) * 1000))
@@ -160,7 +164,35 @@ class RedisJournalStream:
         if gone:
             await self._client.xack(self._keys.usage, GROUP, *gone)
         return [
-            JournalEntry(position=position.decode(), document=fields[_FIELD])
+            JournalEntry(position=position.decode(), document=_whole(fields))
             for position, fields in raw
             if fields and _FIELD in fields
         ]
+
+
+def _whole(fields: Mapping[bytes, bytes]) -> bytes:
+    """The record of an entry. An expiry's is a draft, to which the ledger adds what it knows alone.
+
+    A draft that is no JSON object passes as it is: the flusher puts it among the dead letters.
+    """
+    draft = fields[_FIELD]
+    if b"charge" not in fields:
+        return draft
+    try:
+        document = orjson.loads(draft)
+    except orjson.JSONDecodeError:
+        return draft
+    if not isinstance(document, dict):
+        return draft
+    charge = NanoUsd(int(fields[b"charge"]))
+    at = datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC)
+    return orjson.dumps(
+        document
+        | {
+            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "accounts": fields[b"accounts"].decode().split(),
+            "hold_nano_usd": charge,
+            "cost_nano_usd": charge,
+            "cost_usd": f"{to_usd(charge):f}",
+        }
+    )

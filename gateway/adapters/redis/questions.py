@@ -100,16 +100,15 @@ def remembered_keys(known: Remembered, keys: ShardKeys) -> Iterator[str]:
         yield keys.account(key)
 
 
-def remembered_fields(
-    known: Remembered, ttl_ms: int, *, with_hold: bool = True
-) -> Iterator[Argument]:
-    """What `reassert` is told of the hold; without it, only the ending is brought back."""
+NO_HOLD: tuple[Argument, ...] = ("0", b"", "0", "0", "0", "-1", "0")
+"""What `reassert` is told where a hold shall stay lost, and only its ending comes back."""
+
+
+def remembered_fields(known: Remembered, ttl_ms: int) -> Iterator[Argument]:
+    """What `reassert` is told of the hold."""
     receipt = known.receipt
     yield from (str(ttl_ms), known.plan.draft)
     yield from (str(receipt.at_ms), str(receipt.rung), str(receipt.n))
-    if not with_hold:
-        yield from ("-1", "0")
-        return
     taken = taken_claims(known.plan.rungs[receipt.rung], receipt)
     yield str(len(taken))
     for _, claim in taken:

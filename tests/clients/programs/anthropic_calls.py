@@ -1,13 +1,13 @@
 """Makes the calls of a job with anthropic's Bedrock client, and prints what became of each.
 
 Runs alone, in the environment of a client: nothing of the gateway can be imported here. The job
-comes as JSON on stdin. Clients are made as users make them, from environment variables only.
+comes as JSON on stdin. Clients are made as users make them, from environment variables, but for
+what a call states itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 
@@ -31,9 +31,8 @@ def note_naps(*, take_them: bool) -> None:
 def run(call: dict) -> dict:
     """One call. `create` is the usual one, `post` sends anything to any path."""
     result: dict = {"name": call["name"], "answer": None, "error": None}
-    os.environ.update(call.get("environment", {}))
     _naps.clear()
-    with anthropic.AnthropicBedrock() as client:
+    with anthropic.AnthropicBedrock(**call.get("client", {})) as client:
         try:
             if call["operation"] == "post":
                 client.post(cast_to=object, **call["arguments"])

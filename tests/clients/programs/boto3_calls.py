@@ -1,20 +1,19 @@
 """Makes the calls of a job with this environment's boto3, and prints what became of each.
 
 Runs alone, in the environment of a client: nothing of the gateway can be imported here. The job
-comes as JSON on stdin. Clients are made as users make them, from environment variables only.
+comes as JSON on stdin. Clients are made as users make them, from environment variables, but for
+what a call states itself.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 
 import boto3
 from botocore.exceptions import ClientError
 
-_sessions: dict[str, boto3.Session] = {}
 _naps: list[float] = []
 
 
@@ -30,21 +29,10 @@ def note_naps(*, take_them: bool) -> None:
     time.sleep = nap
 
 
-def session() -> boto3.Session:
-    """A session for the credentials in the environment now. A new one reads all models anew."""
-    who = json.dumps(
-        [os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    )
-    if who not in _sessions:
-        _sessions[who] = boto3.Session()
-    return _sessions[who]
-
-
 def run(call: dict) -> dict:
     """One call, by a client of its own, so that none pays for the retries of another."""
     result: dict = {"name": call["name"], "answer": None, "error": None}
-    os.environ.update(call.get("environment", {}))
-    client = session().client(call.get("service", "bedrock-runtime"))
+    client = boto3.client(call.get("service", "bedrock-runtime"), **call.get("client", {}))
     if call.get("headers"):
 
         def add_headers(params, **_):

@@ -123,6 +123,12 @@ def test_an_emergency_stop_tells_clients_not_to_insist():
     assert header_of(shape, "Retry-After") is None
 
 
+def test_a_server_error_that_no_repeat_can_mend_says_so():
+    shape = shape_of(Reason.UNSUPPORTED_HTTP_VERSION, retry_after_s=1)
+    assert header_of(shape, "x-should-retry") == "false"
+    assert header_of(shape, "Retry-After") is None
+
+
 def test_an_outage_says_when_to_come_back_only_if_somebody_knows():
     assert header_of(shape_of(Reason.LEDGER_UNAVAILABLE), "Retry-After") is None
     assert header_of(shape_of(Reason.DRAINING, retry_after_s=2), "Retry-After") == "2"

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from gateway.adapters.dynamodb.connection import open_dynamodb
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
+from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.admission.accounts import ShardKeys
 from gateway.cli.journal import app
 from gateway.journal.codec import encode_record
@@ -55,7 +56,7 @@ def test_what_waits_is_counted_and_brought_to_the_table(
 
     async def read():
         async with open_dynamodb(dynamodb_endpoint, "us-east-1") as client:
-            return await DynamoUsageTable(client, f"{table_prefix}token_usage").read("r1")
+            return await DynamoUsageTable(client, Place(prefix=table_prefix)).read("r1")
 
     assert asyncio.run(read()) == document_of("r1")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,53 +10,67 @@ from gateway.journal.batch import (
     MAX_ACTIONS,
     MAX_BATCH_BYTES,
     MAX_ITEM_BYTES,
-    Writable,
+    ROW_BYTES,
     full_jitter_s,
-    highest_ranks,
     prepare,
     split,
 )
+from gateway.journal.change import Change
 from tests.fakes.records import document_of
 
-ranked = st.lists(
-    st.tuples(st.sampled_from("abcde"), st.integers(min_value=1, max_value=3)), max_size=30
+
+def change(number, size_bytes=100, **names):
+    return replace(Change.of(document_of(f"r{number}", **names)), size_bytes=size_bytes)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(min_value=1, max_value=MAX_ITEM_BYTES),
+            st.sampled_from(["acme", "umbrella"]),
+            st.integers(0, 40),
+        ),
+        max_size=150,
+    )
 )
-
-
-def small(request_id, rank=1):
-    return {"request_id": request_id, "rank": rank}
-
-
-@given(ranked, st.randoms(use_true_random=False))
-def test_the_highest_rank_of_an_id_wins_whatever_the_order_and_the_repeats(entries, random):
-    documents = [small(*entry) for entry in entries]
-    shuffled = [*documents, *documents]
-    random.shuffle(shuffled)
-    expected = {name: max(r for n, r in entries if n == name) for name, _ in entries}
-    assert {d["request_id"]: d["rank"] for d in highest_ranks(shuffled)} == expected
-    assert len(highest_ranks(shuffled)) == len(expected)
-
-
-@given(st.lists(st.integers(min_value=1, max_value=MAX_ITEM_BYTES), max_size=400))
-def test_batches_keep_order_and_bounds_and_lose_nothing(sizes):
-    entries = [Writable(document={}, item={}, size_bytes=size) for size in sizes]
-    batches = split(entries)
-    assert [entry for batch in batches for entry in batch] == entries
+def test_batches_keep_their_bounds_and_lose_nothing(wanted):
+    changes = [
+        change(number, size, org=org, user=f"u{user}")
+        for number, (size, org, user) in enumerate(wanted)
+    ]
+    batches = split(changes)
+    together = [each.request_id for batch in batches for each in batch]
+    assert sorted(together) == sorted(each.request_id for each in changes)
     for batch in batches:
-        assert 1 <= len(batch) <= MAX_ACTIONS
-        assert sum(entry.size_bytes for entry in batch) <= MAX_BATCH_BYTES
+        rows = {row for each in batch for row in each.rows}
+        assert 1 < len(batch) + len(rows) <= MAX_ACTIONS
+        size = sum(each.size_bytes for each in batch) + ROW_BYTES * len(rows)
+        assert size <= MAX_BATCH_BYTES
 
 
-def test_small_items_fill_whole_transactions():
-    writable, unwritable = prepare([document_of(f"r{number}") for number in range(250)])
+def test_records_that_count_in_the_same_rows_fill_whole_transactions():
+    changes, unwritable = prepare([document_of(f"r{number}") for number in range(250)])
     assert not unwritable
-    assert [len(batch) for batch in split(writable)] == [100, 100, 50]
+    assert [len(batch) for batch in split(changes)] == [84, 84, 82]
+
+
+def test_records_of_the_same_caller_stand_together_however_they_came():
+    documents = [document_of(f"r{number}", user=f"u{number % 5}") for number in range(100)]
+    changes, _ = prepare(documents)
+    assert len(split(changes)) == 2
+
+
+def test_a_record_that_touches_more_rows_than_a_transaction_holds_is_set_apart():
+    accounts = tuple(f"usd:org/a{number}:month:UTC:2026-11" for number in range(90))
+    changes, unwritable = prepare([document_of(accounts=accounts), document_of("r2")])
+    assert [each.request_id for each in changes] == ["r2"]
+    assert "a transaction holds 100 actions" in unwritable[0].why
 
 
 def test_only_one_item_of_an_id_is_prepared():
     writable, unwritable = prepare([document_of(rank=1), document_of(rank=3), document_of(rank=2)])
     assert not unwritable
-    assert [entry.rank for entry in writable] == [3]
+    assert [entry.document["rank"] for entry in writable] == [3]
 
 
 def test_what_cannot_be_an_item_is_set_apart_and_hides_nothing_of_the_same_id():

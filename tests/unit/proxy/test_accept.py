@@ -18,6 +18,7 @@ from gateway.proxy.accept import Accept, AcceptBounds, BodyBudget
 from tests.fakes.calls import HAIKU, HAIKU_PATH
 from tests.fakes.clock import FakeClock
 from tests.fakes.data_plane import Connection, request
+from tests.fakes.waiting import until
 
 BODY = b'{"messages": []}'
 
@@ -225,9 +226,7 @@ async def test_a_body_that_ends_early_is_the_callers_fault():
     async with door() as at:
         connection = await at.connect()
         await connection.send(request(body=BODY, length=100))
-        async with asyncio.timeout(5):
-            while not at.bodies._used:
-                await asyncio.sleep(0)
+        await until(lambda: at.bodies._used)
         connection.hang_up()
         outcome = await at.outcome.get()
     assert outcome.reason is Reason.MALFORMED_REQUEST
@@ -242,9 +241,7 @@ async def test_a_large_body_may_take_as_long_as_its_size_at_the_least_speed():
     async with door(max_body_bytes=100_000, body_timeout_s=0.01, min_body_bytes_per_s=1000) as at:
         connection = await at.connect()
         await connection.send(request(body=b"x" * 50_000, length=60_000))
-        async with asyncio.timeout(5):
-            while at.bodies._used < 5_000 and at.outcome.empty():
-                await asyncio.sleep(0)
+        await until(lambda: at.bodies._used >= 5_000 or not at.outcome.empty())
         assert isinstance(await at.outcome.get(), GatewayError)  # the budget of 5,000 bytes
 
 

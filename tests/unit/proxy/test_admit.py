@@ -203,5 +203,3 @@ class Jumping(FakeClock):
     def now(self):
         self.advance(4 * 3600)
         return super().now()
-
-

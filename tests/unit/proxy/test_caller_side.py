@@ -168,7 +168,7 @@ async def test_without_a_beginning_there_is_nothing_to_write_to():
 async def test_a_header_cannot_smuggle_another():
     async def answer(caller):
         caller.begin(200, (("X-One", "1\r\nX-Two: 2"),), length=None)
-        with pytest.raises(ValueError, match="[Nn]ewline|CR|header"):
+        with pytest.raises(ValueError, match=r"[Nn]ewline|CR|header"):
             await caller.write(b"abc")
         caller.abort()
 

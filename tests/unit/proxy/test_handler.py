@@ -24,6 +24,7 @@ from tests.fakes.upstream import (
     converse_answer,
     upstream_error,
 )
+from tests.fakes.waiting import until
 
 STARTED = event("messageStart", {"role": "assistant"})
 METADATA = event("metadata", {"usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}})
@@ -303,8 +304,7 @@ async def test_the_order_to_stop_does_not_cut_a_settlement():
         asking = asyncio.create_task(plane.ask(request()))
         await plane.ledger.entered["post"].wait()
         draining = asyncio.create_task(plane.calls.drain(0))
-        while not plane.calls.is_draining:
-            await asyncio.sleep(0)
+        await until(lambda: plane.calls.is_draining)
         post.set()
         await draining
         await asking
@@ -338,8 +338,7 @@ async def test_a_call_that_is_still_being_received_when_the_process_stops_is_ref
         connection = await plane.connect()
         whole = request(body=body)
         await connection.send(whole[:-5])
-        while not plane.server.connections or not plane.bodies._used:
-            await asyncio.sleep(0)
+        await until(lambda: plane.server.connections and plane.bodies._used)
         assert await plane.calls.drain(0) == 0
         await connection.send(whole[-5:])
         got = await connection.answer()
@@ -521,7 +520,5 @@ def _claude_body():
 async def _gone(plane, connection):
     """The caller hangs up, and the gateway has noticed."""
     connection.hang_up()
-    async with asyncio.timeout(5):
-        while plane.server.connections:
-            await asyncio.sleep(0)
+    await until(lambda: not plane.server.connections)
     await asyncio.sleep(0)

@@ -1,4 +1,5 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from tests.fakes.upstream import (
     converse_answer,
     upstream_error,
 )
+from tests.fakes.waiting import until
 
 STARTED = event("messageStart", {"role": "assistant"})
 METADATA = event("metadata", {"usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}})
@@ -154,8 +156,7 @@ async def test_a_place_among_the_drains_is_given_back_when_the_relay_is_cut():
     cut = asyncio.create_task(
         stage(admitted_call(operation="converse-stream"), exchange, caller, ())
     )
-    while exchange.yielded < 2:
-        await asyncio.sleep(0)
+    await until(lambda: exchange.yielded == 2)
     assert drains._running == 1
     cut.cancel()
     await asyncio.wait({cut})
@@ -164,7 +165,7 @@ async def test_a_place_among_the_drains_is_given_back_when_the_relay_is_cut():
 
 def cut_up(data, places):
     ends = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(ends)]
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=12), st.booleans())

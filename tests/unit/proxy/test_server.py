@@ -12,6 +12,7 @@ from gateway.proxy.server import require_c_parser
 from tests.fakes.calls import converse_body
 from tests.fakes.data_plane import request, run_plane
 from tests.fakes.upstream import ScriptedExchange, ScriptedUpstream, converse_answer
+from tests.fakes.waiting import until
 
 
 async def test_a_connection_that_says_nothing_is_closed():
@@ -76,9 +77,7 @@ async def test_connections_beyond_the_bound_are_dropped_and_leave_no_trace():
         assert await second.ended() == b""
         assert len(plane.server.connections) == 1
         await first.close()
-        async with asyncio.timeout(5):
-            while plane.server.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not plane.server.connections)
         assert (await plane.ask(request())).status == 200
 
 
@@ -191,9 +190,7 @@ def test_aiohttps_own_parser_in_python_is_refused(monkeypatch):
 
 
 async def _protocol(plane):
-    async with asyncio.timeout(5):
-        while not plane.server.connections:
-            await asyncio.sleep(0)
+    await until(lambda: plane.server.connections)
     (protocol,) = plane.server.connections
     await asyncio.sleep(0)
     return protocol

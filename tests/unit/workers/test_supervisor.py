@@ -16,8 +16,12 @@ from gateway.domain.observer import ComponentFailed
 from gateway.workers.supervisor import LIFELINE_VARIABLE, ChildSpec, Lifeline, Supervisor
 from tests.fakes.clock import FakeClock
 from tests.fakes.observers import RememberingObserver
+from tests.fakes.waiting import until
 
-LINE = f"import os, signal, socket, time; s = socket.socket(fileno=int(os.environ['{LIFELINE_VARIABLE}']))\n"
+LINE = (
+    "import os, signal, socket, time\n"
+    f"s = socket.socket(fileno=int(os.environ['{LIFELINE_VARIABLE}']))\n"
+)
 SERVES = LINE + "s.send(b'ready'); s.recv(1)"
 DEAF = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + LINE + "s.send(b'ready')\n"
@@ -54,12 +58,6 @@ async def running(*children, drain_timeout_s=5.0):
             await ended
 
 
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - a process tells nobody that it has begun
-            await asyncio.sleep(0.005)
-
-
 def is_alive(pid):
     try:
         os.kill(pid, 0)
@@ -82,7 +80,7 @@ async def test_it_is_ready_when_every_child_has_said_so():
 async def test_a_child_that_says_nothing_is_not_ready():
     silent = LINE + "s.recv(1)"
     async with running(child("a", SERVES), child("b", silent)) as supervisor:
-        await until(lambda: supervisor._waiting_for == {"b"})
+        await until(lambda: supervisor._waiting_for == {"b"}, pause_s=0.005)
         assert not supervisor.all_ready.is_set()
 
 
@@ -92,7 +90,7 @@ async def test_a_child_that_dies_is_started_again_and_the_observer_told():
             await supervisor.all_ready.wait()
         first = supervisor.pids["a"]
         os.kill(first, signal.SIGKILL)
-        await until(lambda: supervisor.pids.get("a") not in (None, first))
+        await until(lambda: supervisor.pids.get("a") not in (None, first), pause_s=0.005)
     (fact,) = supervisor.observer.facts
     assert isinstance(fact, ComponentFailed)
     assert fact.component == "a"
@@ -105,7 +103,7 @@ async def test_a_child_that_keeps_dying_is_started_ever_more_slowly(tmp_path):
         async with asyncio.timeout(20):
             await supervisor.all_ready.wait()
         os.kill(supervisor.pids["a"], signal.SIGKILL)
-        await until(lambda: len(supervisor.observer.facts) >= 3)
+        await until(lambda: len(supervisor.observer.facts) >= 3, pause_s=0.005)
     pauses = [fact.detail.rsplit(" ", 2)[1] for fact in supervisor.observer.facts[:3]]
     assert pauses == ["0.1", "0.2", "0.4"]
 
@@ -126,7 +124,7 @@ async def test_stopping_asks_first_and_insists_later(monkeypatch):
             await supervisor.all_ready.wait()
         pids = dict(supervisor.pids)
         supervisor.stop()
-        await until(lambda: not is_alive(pids["a"]))
+        await until(lambda: not is_alive(pids["a"]), pause_s=0.005)
         await supervisor.ended
     assert not is_alive(pids["b"])
     assert supervisor.observer.facts == []
@@ -197,7 +195,7 @@ async def test_a_line_says_ready_and_breaks_when_the_other_end_is_gone():
     ours, theirs = socket.socketpair()
     theirs.set_inheritable(True)
     line = Lifeline({LIFELINE_VARIABLE: str(theirs.detach())})
-    with contextlib.closing(line._socket), ours:
+    with contextlib.closing(line), ours:
         assert not line._socket.get_inheritable()
         line.tell_ready()
         assert ours.recv(16) == b"ready\n"
@@ -218,3 +216,4 @@ async def test_without_a_supervisor_there_is_no_line_to_break():
     await asyncio.sleep(0)
     assert not breaking.done()
     breaking.cancel()
+    line.close()

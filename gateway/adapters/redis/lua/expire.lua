@@ -27,12 +27,15 @@ redis.register_function {
 --   * Buckets keep their claim: nothing better is known. Leases end.
 -- Reply  id EXPIRED|NOT_DUE|ALREADY_ENDED
 
+-- The largest amount it holds is the charge in all its accounts: a record has one charge.
 local function charge_whole(claims, id)
   local charge = 0
   for _, claim in ipairs(claims) do
+    if claim.kind == 'usd' then charge = math.max(charge, claim.amount) end
+  end
+  for _, claim in ipairs(claims) do
     if claim.kind == 'usd' then
-      charge_balance(claim, claim.amount)
-      charge = math.max(charge, claim.amount)
+      charge_balance(claim, charge)
     elseif claim.kind == 'concurrency' then
       redis.call('ZREM', claim.key, id)
     end

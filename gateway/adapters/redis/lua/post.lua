@@ -32,13 +32,14 @@ local function settle(claims, id, charge, tokens, now_ms)
   end
 end
 
-local function correct_settlement(claims, charge, tokens, now_ms)
+-- Puts a charge in the place of the one that an expiry made.
+local function correct_settlement(claims, charge, expired_charge, tokens, now_ms)
   for _, claim in ipairs(claims) do
     if claim.kind == 'usd' and redis.call('EXISTS', claim.key) == 1 then
-      redis.call('HINCRBY', claim.key, 'posted', charge - claim.amount)
-      if charge > claim.amount then
-        redis.call('HINCRBY', claim.key, 'overrun', charge - claim.amount)
-      end
+      local overrun = math.max(0, charge - claim.amount)
+      local expired_overrun = math.max(0, expired_charge - claim.amount)
+      redis.call('HINCRBY', claim.key, 'posted', charge - expired_charge)
+      redis.call('HINCRBY', claim.key, 'overrun', overrun - expired_overrun)
     elseif claim.kind == 'tokens' then
       correct_bucket(claim, tokens, now_ms)
     end
@@ -69,7 +70,7 @@ local function post(keys, usage_key, id, now_ms, ending)
     end
     verdict = 'CORRECTED'
     local claims = claims_of(cmsgpack.unpack(packed))
-    correct_settlement(claims, ending.charge, ending.tokens, now_ms)
+    correct_settlement(claims, ending.charge, charge, ending.tokens, now_ms)
   elseif not state then
     buried_as = 'unheld'
   elseif state ~= 'voided' then

@@ -11,6 +11,7 @@ from gateway.adapters.bedrock.credentials import AwsCredentials, UpstreamCredent
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 from tests.fakes.clock import FakeClock
+from tests.fakes.waiting import until
 
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
 
@@ -63,8 +64,7 @@ async def refused(credentials):
 
 
 async def settled(credentials):
-    while credentials._refresh is not None:
-        await asyncio.sleep(0)
+    await until(lambda: credentials._refresh is None)
 
 
 async def test_botocores_own_chain_is_used():
@@ -98,8 +98,7 @@ async def test_calls_that_come_at_once_ask_once():
     gate = asyncio.Event()
     credentials, provider, _ = made(frozen(), gate=gate)
     waiting = [asyncio.create_task(credentials.current()) for _ in range(5)]
-    while not provider.asked:
-        await asyncio.sleep(0)
+    await until(lambda: provider.asked)
     waiting[0].cancel()
     gate.set()
     await asyncio.wait(waiting)
@@ -181,8 +180,7 @@ async def test_empty_credentials_are_none(empty):
 async def test_closing_ends_a_look_that_hangs():
     credentials, provider, _ = made(frozen(), gate=asyncio.Event())
     waiting = asyncio.create_task(credentials.current())
-    while not provider.asked:
-        await asyncio.sleep(0)
+    await until(lambda: provider.asked)
     await credentials.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -1,4 +1,4 @@
-"""The way to Bedrock, over real sockets: what leaves, byte for byte, and what each failure means."""
+"""The way to Bedrock, over real sockets: what leaves, and what each failure means."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from gateway.domain.reason import Reason
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.raw_bedrock import OK, closing, raw_bedrock, resetting, silent_after
 
-PATH = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Fanthropic.claude-v2%3A1/invoke"
+PATH = (
+    "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Fanthropic.claude-v2%3A1/invoke"
+)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 KEYS = AwsCredentials(access_key="AKIDEXAMPLE", secret="secret/+=", session_token=None)
 
@@ -98,9 +100,12 @@ async def test_the_request_leaves_byte_for_byte():
 @pytest.mark.parametrize("body", [b"", b'{"a":1}', b"\x00\xff" * 100_000])
 async def test_botocore_makes_the_same_signature_of_what_arrived(token, body):
     keys = AwsCredentials(access_key="AKIDEXAMPLE", secret="secret/+=", session_token=token)
-    async with raw_bedrock() as bedrock:
-        async with upstream_to(bedrock.url, credentials=FixedCredentials(keys)) as upstream:
-            await (await upstream.send(call(body=body))).close()
+    fixed = FixedCredentials(keys)
+    async with (
+        raw_bedrock() as bedrock,
+        upstream_to(bedrock.url, credentials=fixed) as upstream,
+    ):
+        await (await upstream.send(call(body=body))).close()
     (sent,) = bedrock.requests
     assert sent.body == body
     signed = sent.header("authorization").split("SignedHeaders=")[1].split(",")[0].split(";")
@@ -111,9 +116,7 @@ async def test_botocore_makes_the_same_signature_of_what_arrived(token, body):
         headers={name: value for name, value in sent.headers if name.lower() in signed},
     )
     request.context["timestamp"] = sent.header("x-amz-date")
-    verifier = SigV4Auth(
-        Credentials("AKIDEXAMPLE", "secret/+=", token), "bedrock", "eu-central-1"
-    )
+    verifier = SigV4Auth(Credentials("AKIDEXAMPLE", "secret/+=", token), "bedrock", "eu-central-1")
     canonical = verifier.canonical_request(request)
     expected = verifier.signature(verifier.string_to_sign(request, canonical), request)
     assert sent.header("authorization").endswith(f"Signature={expected}")
@@ -123,9 +126,11 @@ async def test_botocore_makes_the_same_signature_of_what_arrived(token, body):
 
 
 async def test_a_bedrock_api_key_replaces_the_signature():
-    async with raw_bedrock() as bedrock:
-        async with upstream_to(bedrock.url, bearer_token="bedrock-api-key-x") as upstream:
-            await (await upstream.send(call())).close()
+    async with (
+        raw_bedrock() as bedrock,
+        upstream_to(bedrock.url, bearer_token="bedrock-api-key-x") as upstream,
+    ):
+        await (await upstream.send(call())).close()
     (sent,) = bedrock.requests
     assert sent.header("authorization") == "Bearer bedrock-api-key-x"
     assert sent.header("x-amz-date") is None
@@ -149,7 +154,7 @@ async def test_the_region_and_the_operation_select_the_host(operation, host):
     asked = []
 
     class Resolver(aiohttp.abc.AbstractResolver):
-        async def resolve(self, name, port=0, family=socket.AF_INET):
+        async def resolve(self, name, port=0, family=socket.AF_INET):  # noqa: ARG002 - its port
             asked.append((name, port))
             raise OSError("no such host")
 
@@ -271,9 +276,12 @@ async def test_whoever_waits_for_a_free_connection_has_sent_nothing():
 
 async def test_without_credentials_nothing_is_sent():
     missing = GatewayError(Reason.UPSTREAM_CREDENTIALS, fault=Fault.GATEWAY)
-    async with raw_bedrock() as bedrock:
-        async with upstream_to(bedrock.url, credentials=FixedCredentials(missing)) as upstream:
-            assert await failure_of(upstream.send(call())) is Reason.UPSTREAM_CREDENTIALS
+    fixed = FixedCredentials(missing)
+    async with (
+        raw_bedrock() as bedrock,
+        upstream_to(bedrock.url, credentials=fixed) as upstream,
+    ):
+        assert await failure_of(upstream.send(call())) is Reason.UPSTREAM_CREDENTIALS
     assert (bedrock.requests, bedrock.connections) == ([], 0)
 
 
@@ -296,7 +304,9 @@ async def test_a_head_that_does_not_come_may_have_been_billed():
         closing(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"),
     ],
 )
-async def test_a_connection_that_ends_without_a_head_may_have_been_billed_and_is_not_retried(answer):
+async def test_a_connection_that_ends_without_a_head_may_have_been_billed_and_is_not_retried(
+    answer,
+):
     async with raw_bedrock(answer) as bedrock, upstream_to(bedrock.url) as upstream:
         assert await failure_of(upstream.send(call())) is Reason.UPSTREAM_INVALID
     assert len(bedrock.requests) == 1

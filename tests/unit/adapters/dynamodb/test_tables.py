@@ -26,10 +26,19 @@ async def no_sleep(_seconds):
 
 async def test_the_tables_are_made_once_with_their_expiry_and_recovery(client, table_prefix):
     made = await create_tables(client, table_prefix)
-    names = [table_prefix + name for name in ("token_usage", "gateway_keys", "dead_letters")]
+    names = [
+        table_prefix + name
+        for name in (
+            "token_usage",
+            "usage_rollups",
+            "ledger_accounts",
+            "gateway_keys",
+            "dead_letters",
+        )
+    ]
     assert [state.name for state in made] == names
     assert all(state.created for state in made)
-    assert [state.ttl_attribute for state in made] == ["_expires", None, None]
+    assert [state.ttl_attribute for state in made] == ["_expires"] * 3 + [None] * 2
     again = await create_tables(client, table_prefix)
     assert [state.name for state in again] == names
     assert not any(state.created for state in again)
@@ -85,7 +94,7 @@ async def test_a_server_without_recovery_is_told_as_such(client, table_prefix):
         raise client_error("UnknownOperationException")
 
     states = await create_tables(Wrapped(client, describe_continuous_backups=unknown), table_prefix)
-    assert [state.point_in_time_recovery for state in states] == [False] * 3
+    assert [state.point_in_time_recovery for state in states] == [False] * 5
 
 
 async def test_backups_that_are_being_set_up_are_waited_for(client, table_prefix):

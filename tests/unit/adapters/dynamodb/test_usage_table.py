@@ -6,6 +6,7 @@ import pytest
 
 from gateway.adapters.dynamodb.tables import create_tables
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
+from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.domain.errors import GatewayError
 from tests.fakes.dynamodb import FaultyDynamoDb, client_error
 from tests.fakes.records import document_of
@@ -31,13 +32,13 @@ async def prefix(client, table_prefix):
 
 @pytest.fixture
 def table(client, prefix):
-    return DynamoUsageTable(client, f"{prefix}token_usage")
+    return DynamoUsageTable(client, Place(prefix=prefix))
 
 
 def faulty(client, prefix, *faults, poison=None):
     double = FaultyDynamoDb(client, *faults, poison=poison)
     pauses = Pauses()
-    table = DynamoUsageTable(double, f"{prefix}token_usage", sleep=pauses, chance=lambda: 0.5)
+    table = DynamoUsageTable(double, Place(prefix=prefix), sleep=pauses, chance=lambda: 0.5)
     return table, double, pauses
 
 
@@ -58,8 +59,14 @@ async def test_three_hundred_records_arrive_with_repeats_and_in_any_order(table)
 async def test_writing_again_changes_nothing(table):
     document = document_of(cost_nano_usd=10)
     await table.write([document])
-    await table.write([{**document, "cost_nano_usd": 99}])
-    assert (await table.read("req-1"))["cost_nano_usd"] == 10
+    await table.write([{**document, "latency_ms": 99}])
+    assert await table.read("req-1") == document
+
+
+async def test_of_two_charges_as_good_the_larger_one_stays(table):
+    for cost in (10, 99, 50):
+        await table.write([document_of(cost_nano_usd=cost)])
+    assert (await table.read("req-1"))["cost_nano_usd"] == 99
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 1, 3), (1, 3, 2)])
@@ -82,10 +89,10 @@ async def test_a_lower_rank_among_others_is_left_out_at_once_and_the_others_go_i
 
 async def test_what_is_known_already_costs_one_transaction_and_no_wait(client, prefix):
     table, double, pauses = faulty(client, prefix)
-    documents = [document_of(f"r{number}") for number in range(100)]
+    documents = [document_of(f"r{number}") for number in range(80)]
     await table.write(documents)
     await table.write(documents)
-    assert double.batch_sizes == [100, 100]
+    assert double.batch_sizes == [80, 80]
     assert pauses.seconds == []
 
 
@@ -168,7 +175,7 @@ async def test_an_item_the_server_will_never_take_is_left_out_of_its_transaction
 
 
 async def test_a_missing_table_says_how_to_make_it(client, table_prefix):
-    table = DynamoUsageTable(client, f"{table_prefix}token_usage")
+    table = DynamoUsageTable(client, Place(prefix=table_prefix))
     with pytest.raises(GatewayError, match="journal init"):
         await table.write([document_of()])
     with pytest.raises(GatewayError, match="journal init"):

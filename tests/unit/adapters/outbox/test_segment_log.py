@@ -3,9 +3,10 @@ import os
 
 import pytest
 
+from gateway.adapters.outbox.bounds import OutboxBounds
 from gateway.adapters.outbox.record import encode_ack, encode_intent
 from gateway.adapters.outbox.segment import owed_notes, scan_segment, segments_in
-from gateway.adapters.outbox.segment_log import OutboxBounds, SegmentLog
+from gateway.adapters.outbox.segment_log import SegmentLog
 from gateway.domain.observer import ComponentFailed, ComponentRecovered
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledgers import posting

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from gateway.adapters.outbox.adoption import survey
+from gateway.adapters.outbox.bounds import OutboxBounds
 from gateway.adapters.outbox.segment import segments_in
-from gateway.adapters.outbox.segment_log import OutboxBounds
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.admission.ports import Voiding
 from gateway.domain.observer import ComponentFailed, SettlementFailed, UnexpectedError

@@ -95,7 +95,7 @@ class Broken(io.StringIO):
         super().__init__()
         self._error = error
 
-    def write(self, text):
+    def write(self, text):  # noqa: ARG002 - a file's
         raise self._error
 
 

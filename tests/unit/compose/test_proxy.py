@@ -1,0 +1,110 @@
+import asyncio
+import ssl
+
+import pytest
+
+from gateway.compose.proxy import (
+    hold_ttl_ms,
+    home_region,
+    load_rules,
+    open_data_plane,
+    served_hosts,
+    server_tls,
+)
+from gateway.documents.marked_yaml import DocumentError
+from gateway.domain.errors import GatewayError
+from gateway.proxy.server import listen
+from tests.fakes.data_plane import Connection
+from tests.fakes.observers import RememberingObserver
+
+
+@pytest.mark.parametrize(
+    ("settings", "hosts"),
+    [
+        ({}, {"127.0.0.1", "::1", "localhost"}),
+        ({"listen": "[::1]:0"}, {"127.0.0.1", "::1", "localhost"}),
+        ({"listen": "0.0.0.0:0"}, set()),
+        ({"listen": "[::]:0"}, set()),
+        ({"listen": "10.1.2.3:0"}, {"10.1.2.3"}),
+        ({"listen": "0.0.0.0:0", "hosts": "Bedrock.Acme.example,b"}, {"bedrock.acme.example", "b"}),
+    ],
+)
+def test_the_hosts_that_are_served_are_named_or_follow_from_the_address(
+    make_settings, settings, hosts
+):
+    assert served_hosts(make_settings(**settings)) == hosts
+
+
+def test_a_hold_outlives_the_wait_for_the_head_and_a_drained_answer(make_settings):
+    assert hold_ttl_ms(make_settings(upstream_read_timeout_s="7")) >= (7 + 300) * 1000
+
+
+def test_without_a_region_nobody_knows_where_calls_go(make_settings, monkeypatch):
+    assert home_region(make_settings(region="eu-west-1")) == "eu-west-1"
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(ValueError, match="GATEWAY_REGION"):
+        home_region(make_settings(region=""))
+
+
+def test_rules_come_from_the_files_the_settings_name(make_settings, tmp_path):
+    rules = load_rules(make_settings(home_accounts="123456789012"))
+    assert [*rules.policies.orgs] == ["acme"]
+    assert rules.home_accounts == {"123456789012"}
+    (tmp_path / "policies" / "acme.yaml").write_text("version: 1\norg: acme\nbudgets: 5\n")
+    with pytest.raises(DocumentError, match=r"acme\.yaml:3"):
+        load_rules(make_settings())
+
+
+def test_tls_begins_at_1_2_and_offers_http_1_1_only(certificate):
+    context = server_tls(*certificate)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_NONE
+    assert server_tls(None, None) is None
+
+
+async def test_a_client_of_http_2_learns_at_once_that_this_is_not_its_server(certificate):
+    context = server_tls(*certificate)
+    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=context)
+    client = ssl.create_default_context(cafile=certificate[0])
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+    assert await reader.read() == b""
+    writer.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_the_data_plane_stands_without_asking_anyone_but_the_ledger(
+    make_settings, valkey_url
+):
+    settings = make_settings(redis_url=valkey_url, dynamodb_endpoint="http://127.0.0.1:9")
+    observer = RememberingObserver()
+    async with open_data_plane(settings, observer) as plane:
+        listener = await listen(plane.server, host="127.0.0.1", port=0, tls=None)
+        port = listener.sockets[0].getsockname()[1]
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", port))
+        await connection.send(b"GET /_gateway/ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await connection.answer()).status == 200
+        await connection.send(
+            b"POST /model/amazon.nova-lite-v1%3A0/converse HTTP/1.1\r\n"
+            b"Host: localhost\r\nContent-Length: 2\r\n\r\n{}"
+        )
+        got = await connection.answer()
+        assert got.headers["x-gateway-reason"] == "credential_missing"
+        plane.calls.is_draining = True
+        await connection.send(b"GET /_gateway/ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await connection.answer()).status == 503
+        await connection.close()
+        listener.close()
+        await plane.server.shutdown(1)
+        await listener.wait_closed()
+
+
+async def test_without_a_ledger_there_is_no_data_plane(make_settings):
+    settings = make_settings(redis_url="redis://127.0.0.1:9", redis_timeout_ms="50")
+    with pytest.raises(GatewayError, match="ledger"):
+        async with open_data_plane(settings, RememberingObserver()):
+            pass
