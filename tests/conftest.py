@@ -14,7 +14,18 @@ import pytest_asyncio
 import redis
 
 from gateway.sandbox.processes import start_dynamodb, start_valkey
+from tests.clients.environments import CLAUDE_CODE
 from tests.fakes import aws_account
+
+
+def pytest_report_header():
+    """Says what takes part and what does not: nothing is left out in silence."""
+    if CLAUDE_CODE.exists():
+        return "clients: Claude Code takes part"
+    return (
+        "clients: Claude Code is NOT here, its tests are not collected "
+        "(`make test` installs it where npm and its registry can be reached)"
+    )
 
 
 @pytest.fixture(autouse=True)

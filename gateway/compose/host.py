@@ -94,12 +94,12 @@ def _children(
 ) -> list[ChildSpec]:
     told = () if config is None else ("--config", str(config))
 
-    def child(name: str, role: str) -> ChildSpec:
+    def child(name: str, role: str, *, ends_last: bool = False) -> ChildSpec:
         command = (sys.executable, "-m", "gateway", "serve", role, *told)
-        return ChildSpec(name=name, command=command, environment=environment)
+        return ChildSpec(name=name, command=command, environment=environment, ends_last=ends_last)
 
     proxies = [child(f"proxy-{number}", "proxy") for number in range(worker_count(settings))]
-    return [*proxies, child("control", "control")]
+    return [*proxies, child("control", "control", ends_last=True)]
 
 
 def _reserved(host: str, port: int) -> socket.socket:

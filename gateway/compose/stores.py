@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gateway.adapters.dynamodb.account_rows import DynamoAccountRows
 from gateway.adapters.dynamodb.connection import DynamoDb, open_dynamodb
 from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
 from gateway.adapters.dynamodb.key_table import DynamoKeyTable
@@ -17,6 +18,7 @@ from gateway.adapters.dynamodb.tables import (
     create_tables,
     missing_tables,
 )
+from gateway.adapters.dynamodb.usage_rollups import DynamoUsageRollups
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.key_directory import CachingKeyDirectory
@@ -25,6 +27,7 @@ from gateway.adapters.redis.connection import connect, verify_server
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.sealing import AesGcmSealer
+from gateway.adapters.system import SystemClock
 from gateway.authn.key_format import (
     BEARER_BYTES,
     KEY_ID_BYTES,
@@ -53,6 +56,8 @@ class Tables:
     usage: DynamoUsageTable
     keys: DynamoKeyTable
     dead_letters: DynamoDeadLetters
+    rollups: DynamoUsageRollups
+    account_rows: DynamoAccountRows
     prefix: str
 
     async def ping(self) -> None:
@@ -88,6 +93,8 @@ async def open_tables(settings: Settings, writer: str = "") -> AsyncIterator[Tab
             usage=DynamoUsageTable(client, place),
             keys=DynamoKeyTable(client, prefix + GATEWAY_KEYS),
             dead_letters=DynamoDeadLetters(client, prefix + DEAD_LETTERS),
+            rollups=DynamoUsageRollups(client, prefix),
+            account_rows=DynamoAccountRows(client, prefix, SystemClock()),
             prefix=prefix,
         )
 

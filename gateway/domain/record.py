@@ -82,7 +82,7 @@ class UsageRecord:
     accounts: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
-        """The record as plain JSON values: decimals as strings, pairs as objects."""
+        """The record as plain JSON values: decimals as shortest strings, pairs as objects."""
         document = {name: _plain(getattr(self, name)) for name in _NAMES}
         for name in _PAIRS:
             document[name] = {key: _plain(value) for key, value in getattr(self, name)}
@@ -93,9 +93,15 @@ _PAIRS = ("metadata", "other_units")
 _NAMES = tuple(field.name for field in fields(UsageRecord))
 
 
+def decimal_text(value: Decimal) -> str:
+    """The number in plain digits, every one of them, without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return decimal_text(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):

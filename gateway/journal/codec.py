@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gateway.domain.record import UsageRecord
+from gateway.domain.record import UsageRecord, decimal_text
 from gateway.domain.scope import UNATTRIBUTED
 
 Item = dict[str, dict[str, Any]]
@@ -176,7 +176,7 @@ def item_size_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
 
 def _decimal_text(value: Any) -> str:
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return decimal_text(value)
     raise TypeError(f"a {type(value).__name__} is no part of a record")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiohttp import http_parser, web
+from aiohttp import StreamReader, http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.bedrock.error_shape import error_shape
@@ -70,12 +70,13 @@ class DataPlaneServer(web.Server):
 class EdgeProtocol(RequestHandler):
     """One connection of a caller."""
 
-    __slots__ = ("_edge", "_head_timer")
+    __slots__ = ("_body", "_edge", "_head_timer")
 
     def __init__(self, server: DataPlaneServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._edge = server
         self._head_timer: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection, unless there are too many."""
@@ -93,11 +94,13 @@ class EdgeProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser. A head that has begun must be complete within the deadline."""
+        is_body = self._body is not None and not self._body.is_eof()
         before = self._request_count
         super().data_received(data)
         if self._request_count > before:
+            self._body = self._messages[-1][1]
             self._head_arrived()
-        elif self._head_timer is None and self._is_idle:
+        elif self._head_timer is None and not is_body:
             self._await_head()
 
     def handle_error(
@@ -122,11 +125,6 @@ class EdgeProtocol(RequestHandler):
         response.force_close()
         return response
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether nothing is asked for: neither in progress, nor read and about to be."""
-        return self._waiter is not None and not self._waiter.done()
-
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(
             self._edge.bounds.header_timeout_s, self._head_too_slow
@@ -139,7 +137,11 @@ class EdgeProtocol(RequestHandler):
 
     def _head_too_slow(self) -> None:
         self._head_timer = None
-        self.force_close()
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+        else:
+            # The head before it is still being served: its own deadline begins after that.
+            self._await_head()
 
 
 def require_c_parser() -> None:

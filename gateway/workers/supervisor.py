@@ -26,15 +26,18 @@ _GRACE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """One process to keep running."""
+    """One process to keep running. `ends_last`: told to stop only when the others have ended."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    ends_last: bool = False
 
 
 class Supervisor:
     """Starts the children, starts them again when they die, and stops them in order.
+
+    Whoever flushes stops last: what the others settle while they drain is flushed too.
 
     A child that ends before it ever served ends them all: what it said on standard error is why.
 
@@ -54,6 +57,7 @@ class Supervisor:
         self._observer = observer
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._others_ended = asyncio.Event()
         self._waiting_for = {child.name for child in children}
         self.all_ready = asyncio.Event()
         self.pids: dict[str, int] = {}
@@ -65,8 +69,20 @@ class Supervisor:
     async def run(self) -> None:
         """Keeps the children running until told to stop; returns when all have ended."""
         async with asyncio.TaskGroup() as group:
-            for child in self._children:
+            others = [
                 group.create_task(self._keep(child))
+                for child in self._children
+                if not child.ends_last
+            ]
+            for child in self._children:
+                if child.ends_last:
+                    group.create_task(self._keep(child))
+            if others:
+                await asyncio.wait(others)
+            else:
+                await self._stopping.wait()
+            # What the last calls journalled is flushed by whoever ends last.
+            self._others_ended.set()
 
     async def _keep(self, child: ChildSpec) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -105,7 +121,8 @@ class Supervisor:
             self.pids[child.name] = process.pid
             ready = asyncio.create_task(self._await_ready(child, ours))
             try:
-                return await self._wait(process)
+                told = self._others_ended if child.ends_last else self._stopping
+                return await self._wait(process, told)
             finally:
                 # It has to let go of the socket before the socket is closed.
                 ready.cancel()
@@ -121,9 +138,9 @@ class Supervisor:
             if not self._waiting_for:
                 self.all_ready.set()
 
-    async def _wait(self, process: asyncio.subprocess.Process) -> int:
+    async def _wait(self, process: asyncio.subprocess.Process, told: asyncio.Event) -> int:
         ended = asyncio.create_task(process.wait())
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(told.wait())
         try:
             await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
@@ -135,6 +152,11 @@ class Supervisor:
         finally:
             stopping.cancel()
             ended.cancel()
+
+    async def _told_to_stop(self, child: ChildSpec) -> None:
+        await self._stopping.wait()
+        if child.stops_last:
+            await self._others_ended.wait()
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -10,9 +10,7 @@ from tests.clients.environments import Client
 NOVA = "amazon.nova-lite-v1:0"
 SONNET = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-HAIKU_PROFILE = (
-    "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/f6e5d4c3b2a1"
-)
+HAIKU_PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/f6e5d4c3b2a1"
 
 Call = dict[str, Any]
 

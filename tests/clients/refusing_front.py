@@ -67,7 +67,7 @@ async def start_refusing_front() -> AsyncIterator[RefusingFront]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        front.url = "http://127.0.0.1:{}".format(runner.addresses[0][1])
+        front.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield front
     finally:
         await runner.cleanup()

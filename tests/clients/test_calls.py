@@ -107,6 +107,14 @@ async def test_every_operation_is_answered_and_its_usage_is_the_record(start, cl
 
 
 @pytest.mark.parametrize("client", BOTO3, ids=lambda client: client.name)
+async def test_boto3_shows_a_bearer_key_to_nobody_in_the_clear(start, client):
+    stand = await start()
+    results = await client.run([converse("call", "hi")], await stand.bearing())
+    assert results["call"]["error"]["kind"] == "InvalidEndpointConfigurationError"
+    assert await stand.gateway.accounts_touched() == []
+
+
+@pytest.mark.parametrize("client", BOTO3, ids=lambda client: client.name)
 async def test_tokens_are_counted_for_nothing(start, client):
     stand = await start()
     results = await client.run([count_tokens("count", "12345678")], await stand.signing())

@@ -99,16 +99,16 @@ class History:
         planned_at = HandClock(self.clock.at_ms + dice.choice([0] * 6 + [-DAY_MS, -2 * DAY_MS, 9]))
         amount = dice.choice([0, 1, dice.randrange(900)]) * scale // 2
         tokens = dice.randrange(1, 400)
-        at, unit = planned_at.instant, dice.choice([0, 0, 3, 50])
+        at, unit = planned_at.instant, dice.choice([0, 0, 3, 200])
         claims = [
             budget(amount, 4_000, at=at, unit=unit),
             budget(amount, 500, at=at, name="shadow", enforced=False, unit=unit),
             budget(amount, 2_500, at=at, scope=TEAM, period=Period.HOUR, unit=unit),
-            budget(amount, 3_000, at=at, scope=USER, period=Period.HOUR, rolling=3, name="roll"),
+            budget(amount, 1_500, at=at, scope=USER, period=Period.HOUR, rolling=3, name="roll"),
             rate(1, 7, resource=Resource.REQUESTS, period_ms=1_000),
             rate(tokens, 1_000, scope=TEAM, unit=dice.choice([0, 1])),
             rate(tokens, 300, scope=TEAM, name="shadow rate", enforced=False),
-            lease(5, scope=TEAM),
+            lease(3, scope=TEAM),
             lease(2, scope=TEAM, name="shadow lease", enforced=False),
         ]
         return [c for c in claims if c.account.name.startswith("shadow") or dice.random() < 0.9]
@@ -124,7 +124,7 @@ class History:
             ttl_ms=dice.choice([5, 1_000, 60_000]),
             more=(self.claims(1),) if dice.random() < 0.3 else (),
             division=(least, least + dice.choice([0, 4, 40])) if dice.random() < 0.4 else None,
-            seen=(Seen(kind=kind, name="x", version=max(0, self.newest[kind] - (dice.random() < 0.1))),),
+            seen=(Seen(kind=kind, name="x", version=max(0, self.newest[kind] - (dice.random() < 0.2))),),
             scopes=(Scope.platform(), ACME) if dice.random() < 0.9 else (),
         )
         self.plans[name] = asked
@@ -173,7 +173,9 @@ class History:
 
     async def post(self):
         expired = [n for n, hold in self.model.holds.items() if hold.state is HoldState.EXPIRED]
-        name = self.random.choice(expired) if expired and self.random.random() < 0.2 else None
+        lost = [name for name in self.known if name not in self.model.holds]
+        rare = expired or lost
+        name = self.random.choice(rare) if rare and self.random.random() < 0.2 else None
         ending = self.an_ending(name or self.any_id())
         name = ending.request_id
         verdict = await self.redis.post(ending)

@@ -68,7 +68,7 @@ def create(client: anthropic.AnthropicBedrock, call: dict, result: dict) -> None
 def main() -> None:
     job = json.load(sys.stdin)
     note_naps(take_them=job.get("take_naps", False))
-    print(json.dumps([run(call) for call in job["calls"]], default=str))
+    json.dump([run(call) for call in job["calls"]], sys.stdout, default=str)
 
 
 main()

@@ -12,7 +12,7 @@ import sys
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 _naps: list[float] = []
 
@@ -58,6 +58,8 @@ def run(call: dict) -> dict:
             "status": metadata.get("HTTPStatusCode"),
             "headers": metadata.get("HTTPHeaders", {}),
         }
+    except BotoCoreError as error:  # it never went out
+        result["error"] = {"kind": type(error).__name__, "message": str(error)}
     finally:
         client.close()
     result["naps"] = list(_naps)
@@ -82,7 +84,7 @@ def read(source, result: dict) -> None:
 def main() -> None:
     job = json.load(sys.stdin)
     note_naps(take_them=job.get("take_naps", False))
-    print(json.dumps([run(call) for call in job["calls"]], default=str))
+    json.dump([run(call) for call in job["calls"]], sys.stdout, default=str)
 
 
 main()

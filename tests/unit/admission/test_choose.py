@@ -17,21 +17,22 @@ from gateway.admission.choose import (
 )
 from gateway.domain.money import MAX_NANO_USD
 from gateway.domain.period import Period
-from gateway.domain.reservation import Rung
-from tests.fakes.ledgers import DAY_MS, MIDNIGHT_MS, budget, rate
+from gateway.domain.reservation import Division, Rung
+from tests.fakes.ledgers import DAY_MS, MIDNIGHT, MIDNIGHT_MS, budget, lease, rate
 
 TODAY = "usd:org/acme:day:UTC:2026-05-01"
-EMPTY = AccountStates(balances={}, buckets={})
+EMPTY = AccountStates(balances={}, buckets={}, leases={})
 
 
-def rung(*claims):
-    return Rung(name="r", hold_nano_usd=0, claims=claims)
+def rung(*claims, division=None):
+    return Rung(name="r", hold_nano_usd=0, claims=claims, division=division)
 
 
 def states(balance=None, bucket=None, claim=None):
     return AccountStates(
         balances={} if balance is None else {TODAY: balance},
         buckets={} if bucket is None else {claim.account.key: bucket},
+        leases={},
     )
 
 
@@ -126,3 +127,55 @@ def test_the_last_rung_says_why_nothing_fits():
 def test_a_plan_without_rungs_is_a_bug():
     with pytest.raises(ValueError, match="at least one rung"):
         choose([], EMPTY, MIDNIGHT_MS)
+
+
+@given(
+    room=st.integers(0, 10_000),
+    fixed=st.integers(0, 500),
+    unit=st.integers(0, 90),
+    least=st.integers(0, 20),
+    more=st.integers(0, 200),
+)
+def test_a_divisible_rung_is_as_large_as_fits_and_not_one_larger(room, fixed, unit, least, more):
+    divisible = rung(
+        budget(fixed, room, unit=unit),
+        rate(fixed, room + 1, unit=unit),
+        division=Division(least=least, most=least + more, unit_nano_usd=unit),
+    )
+    choice = choose([divisible], EMPTY, MIDNIGHT_MS)
+    if fixed + unit * least > room:
+        assert isinstance(choice, Blocked)
+        assert choice.seat.amount == fixed + unit * least
+        return
+    assert least <= choice.n <= least + more
+    assert fixed + unit * choice.n <= room
+    assert choice.n == least + more or fixed + unit * (choice.n + 1) > room
+    assert [seat.amount for seat in choice.seats] == [fixed + unit * choice.n] * 2
+
+
+def test_what_is_only_observed_does_not_cut_a_divisible_rung():
+    observed = rate(0, 10, unit=1, enforced=False)
+    division = Division(least=1, most=50, unit_nano_usd=0)
+    choice = choose([rung(observed, division=division)], EMPTY, MIDNIGHT_MS)
+    assert (choice.n, choice.seats[0].fits) == (50, False)
+
+
+def test_a_rolling_window_counts_the_current_and_so_many_whole_ones_before_it():
+    claim = budget(1, 100, rolling=2, at=MIDNIGHT)
+    days = [f"usd:org/acme:rolling-day:UTC:2026-{day}" for day in ("04-28", "04-29", "04-30")]
+    spent = dict(zip(days, (Balance(posted=30), Balance(posted=40), Balance(pending=50)), strict=True))
+    held = AccountStates(balances=spent, buckets={}, leases={})
+    today = choose([rung(claim)], held, MIDNIGHT_MS)
+    assert today.seats[0].used == 90, "the 28th is out"
+    assert today.seats[0].key == "usd:org/acme:rolling-day:UTC:2026-05-01"
+    assert today.seats[0].resets_at_ms == MIDNIGHT_MS + DAY_MS
+    tomorrow = choose([rung(claim)], held, MIDNIGHT_MS + DAY_MS)
+    assert tomorrow.seats[0].used == 50, "of a plan a day old, the oldest is out as well"
+
+
+def test_a_lease_whose_deadline_has_passed_does_not_count():
+    places = {"concurrency:org/acme": {"a": MIDNIGHT_MS, "b": MIDNIGHT_MS + 1}}
+    held = AccountStates(balances={}, buckets={}, leases=places)
+    assert isinstance(choose([rung(lease(2))], held, MIDNIGHT_MS), Fitting)
+    full = choose([rung(lease(1))], held, MIDNIGHT_MS)
+    assert (full.seat.used, full.seat.wait_ms) == (1, 1_000)

@@ -15,7 +15,7 @@ from gateway.domain.reservation import (
     Resource,
     Utilisation,
 )
-from tests.fakes.ledgers import DAY_MS, MIDNIGHT_MS, budget, plan, rate
+from tests.fakes.ledgers import DAY_MS, MIDNIGHT_MS, budget, lease, plan, rate
 
 QUOTE = object()
 """The judge passes a quote on without looking into it."""
@@ -99,10 +99,49 @@ def test_those_who_are_refused_together_come_back_apart_and_repeatably():
     assert waits == [wait(f"r{number}") for number in range(50)]
 
 
-@pytest.mark.parametrize("obstacle", list(Obstacle))
+@pytest.mark.parametrize(
+    "obstacle", [Obstacle.STALE_WINDOW, Obstacle.STALE_VERSION, Obstacle.TOMBSTONE]
+)
 def test_a_question_that_was_not_decided_may_be_put_again(obstacle):
     receipt = NotDecided(request_id="a", obstacle=obstacle, at_ms=1)
     refusal = judge(plan("a"), QUOTE, receipt)
     assert isinstance(refusal, Refuse)
     assert refusal.reason is Reason.STALE_PLAN
     assert refusal.retry_after_s == 1.0
+
+
+def test_a_stale_plan_says_of_what_there_is_a_newer_edition():
+    receipt = NotDecided(
+        request_id="a", obstacle=Obstacle.STALE_VERSION, at_ms=1, about="policy:acme"
+    )
+    assert "policy:acme" in judge(plan("a"), QUOTE, receipt).detail
+
+
+def test_a_stop_names_its_scope_and_no_time_to_come_back():
+    receipt = NotDecided(request_id="a", obstacle=Obstacle.STOPPED, at_ms=1, about="org/acme")
+    refusal = judge(plan("a"), QUOTE, receipt)
+    assert (refusal.reason, refusal.retry_after_s) == (Reason.EMERGENCY_STOP, None)
+    assert "org/acme" in refusal.detail
+
+
+@pytest.mark.parametrize("obstacle", [Obstacle.ROLLBACK, Obstacle.UNBUILT])
+def test_a_ledger_that_recovers_is_unavailable_for_a_moment(obstacle):
+    receipt = NotDecided(request_id="a", obstacle=obstacle, at_ms=1)
+    refusal = judge(plan("a"), QUOTE, receipt)
+    assert (refusal.reason, refusal.retry_after_s) == (Reason.LEDGER_UNAVAILABLE, 1.0)
+
+
+def test_all_places_taken_says_how_many_run_and_when_to_come_back():
+    claim = lease(4, name="at once")
+    answer = Denied(
+        request_id="a",
+        blocking=Utilisation(account=claim.account, used=4, ceiling=4, resets_at_ms=None),
+        wanted=1,
+        wait_ms=1_000,
+        at_ms=MIDNIGHT_MS,
+    )
+    refusal = judge(plan("a", claim), QUOTE, answer)
+    assert refusal.reason is Reason.CONCURRENCY_LIMITED
+    assert 1.0 <= refusal.retry_after_s <= 1.1
+    for part in ("'at once'", "org/acme", "4 of 4 calls"):
+        assert part in refusal.detail

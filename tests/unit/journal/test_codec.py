@@ -108,6 +108,10 @@ def test_a_days_records_are_spread_over_all_shards():
     assert {key.partition("#")[0] for key in keys} == {"2026-11-21"}
 
 
+def _whole(more):
+    return b'{"request_id":"r","rank":2,"cost_nano_usd":1,"org":"a","team":"b",' + more + b"}"
+
+
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
@@ -119,10 +123,13 @@ def test_a_days_records_are_spread_over_all_shards():
         (b'{"request_id":""}', "request_id"),
         (b'{"request_id":"r"}', "rank"),
         (b'{"request_id":"r","rank":true}', "rank"),
-        (b'{"request_id":"r","rank":2}', "org"),
-        (b'{"request_id":"r","rank":2,"org":"a","team":"b"}', "time"),
-        (b'{"request_id":"r","rank":2,"org":"a","team":"b","time":"now"}', "time"),
-        (b'{"request_id":"r","rank":2,"org":"a","team":"b","time":"2026-01-01"}', "zone"),
+        (b'{"request_id":"r","rank":2}', "cost_nano_usd"),
+        (b'{"request_id":"r","rank":2,"cost_nano_usd":1}', "org"),
+        (b'{"request_id":"r","rank":2,"cost_nano_usd":1,"org":"a","team":"b"}', "time"),
+        (b'{"request_id":"r","rank":2,"cost_nano_usd":-1}', "cost_nano_usd"),
+        (_whole(b'"settled_at":7'), "settled_at"),
+        (_whole(b'"time":"now"'), "time"),
+        (_whole(b'"time":"2026-01-01"'), "zone"),
     ],
 )
 def test_what_is_no_record_is_told_apart(data, complaint):

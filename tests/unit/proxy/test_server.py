@@ -37,10 +37,24 @@ async def test_the_next_head_on_a_connection_has_a_deadline_too():
         assert await connection.ended() == b""
 
 
+async def test_a_head_that_begins_while_a_call_runs_has_a_deadline_once_the_call_is_over():
+    async with run_plane(header_timeout_s=0.02) as plane:
+        plane.upstream.gate.clear()
+        connection = await plane.connect()
+        await connection.send(request())
+        await plane.upstream.asked.wait()
+        await connection.send(b"POST /model/x HTT")
+        await _pass(0.1)
+        plane.upstream.gate.set()
+        assert (await connection.answer()).status == 200
+        assert await connection.ended() == b""
+
+
 async def test_an_idle_connection_between_calls_is_kept():
     async with run_plane(header_timeout_s=0.01) as plane:
         connection = await plane.connect()
-        await connection.send(request())
+        whole = request(body=converse_body("x" * 100_000))
+        await connection.send(whole[:300], whole[300:50_000], whole[50_000:])
         assert (await connection.answer()).status == 200
         await _pass(0.05)
         await connection.send(request())

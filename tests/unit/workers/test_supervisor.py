@@ -19,13 +19,13 @@ from tests.fakes.observers import RememberingObserver
 from tests.fakes.waiting import until
 
 LINE = (
-    "import os, signal, socket, time\n"
+    "import os, signal, socket\n"
     f"s = socket.socket(fileno=int(os.environ['{LIFELINE_VARIABLE}']))\n"
 )
 SERVES = LINE + "s.send(b'ready'); s.recv(1)"
 DEAF = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + LINE + "s.send(b'ready')\n"
-    "while True: time.sleep(1)"
+    "while True: signal.pause()"
 )
 FAILS = "raise SystemExit(3)"
 SERVES_ONCE = LINE + (

@@ -3,8 +3,9 @@ from __future__ import annotations
 import time
 
 import pytest
+import redis.asyncio
 
-from gateway.adapters.redis.connection import connect, unavailable, verify_server
+from gateway.adapters.redis.connection import connect, is_cluster, unavailable, verify_server
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 from tests.fakes.resp_server import resp_server
@@ -64,10 +65,39 @@ async def test_the_pool_is_bounded_and_waiting_for_it_ends():
         await client.aclose()
 
 
-@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_topologies_of_a_later_release_are_named_as_such(scheme):
-    with pytest.raises(ValueError, match="comes with a later release"):
-        connect(f"{scheme}://host:6379")
+@pytest.mark.parametrize(
+    ("url", "kind", "password"),
+    [
+        ("redis+cluster://10.0.0.1:7000,10.0.0.2:7000", redis.asyncio.RedisCluster, None),
+        ("rediss+cluster://ada:s%40cret@[::1]:7000", redis.asyncio.RedisCluster, "s@cret"),
+        ("redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/ledger", redis.asyncio.Redis, None),
+        ("redis+sentinel://:secret@10.0.0.1:26379/ledger/3", redis.asyncio.Redis, "secret"),
+    ],
+)
+async def test_topologies_are_understood(url, kind, password):
+    client = connect(url, timeout_s=0.05)
+    assert isinstance(client, kind)
+    options = client.get_connection_kwargs()
+    assert options["socket_timeout"] == 0.05
+    assert options.get("db", 0) == (3 if url.endswith("/3") else 0)
+    assert options["password"] == password
+    assert is_cluster(url) is (kind is redis.asyncio.RedisCluster)
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://host",
+        "redis+cluster://host:port",
+        "redis+sentinel://host:1",
+        "redis+sentinel://host:1/name/x",
+        "http+cluster://host:1",
+    ],
+)
+def test_a_topology_that_is_stated_badly_says_what_is_expected(url):
+    with pytest.raises(ValueError, match=r"host:port|/SERVICE|redis\+"):
+        connect(url)
 
 
 @pytest.mark.parametrize("url", ["http://host", "host:6379", ""])

@@ -23,7 +23,7 @@ async def client(valkey_url):
 
 def test_the_name_is_a_digest_of_the_text():
     library = read_library()
-    assert re.fullmatch(r"bedrock_gateway_v1_[0-9a-f]{10}", library.name)
+    assert re.fullmatch(r"bedrock_gateway_v2_[0-9a-f]{10}", library.name)
     assert library == read_library()
     assert library.code.startswith(f"#!lua name={library.name}\n")
 
@@ -34,7 +34,7 @@ def test_every_lua_file_is_part_of_the_library():
         assert file.read_text("utf-8") in code
 
 
-@pytest.mark.parametrize("name", ["reserve", "post", "void", "expire", "journal"])
+@pytest.mark.parametrize("name", ["operations", "reserve", "post", "void", "expire", "heartbeat", "reassert", "control", "rebuild", "journal"])
 def test_a_lua_file_documents_its_functions_as_an_api(name):
     header = re.split(r"^[^-\n]", (LUA / f"{name}.lua").read_text("utf-8"), flags=re.MULTILINE)[0]
     for word in ("KEYS", "ARGV", "Example", "FCALL", "Reply"):
@@ -80,8 +80,8 @@ async def test_two_releases_live_beside_each_other(client):
     ours = read_library()
     theirs = replace(
         ours,
-        name="bedrock_gateway_v1_other",
-        code=ours.code.replace(ours.name, "bedrock_gateway_v1_other"),
+        name="bedrock_gateway_v2_other",
+        code=ours.code.replace(ours.name, "bedrock_gateway_v2_other"),
     )
     for library in (ours, theirs, ours):
         functions = Functions(client, library)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
 from gateway.adapters.redis.connection import connect
@@ -18,6 +19,17 @@ async def client(valkey_url):
     client = connect(valkey_url, timeout_s=5)
     yield client
     await client.aclose()
+
+
+EXPIRED_A = {
+    "draft": "a",
+    "time": "2026-05-01T00:00:00.000Z",
+    "accounts": ["usd:org/acme:day:UTC:2026-05-01"],
+    "hold_nano_usd": 9,
+    "cost_nano_usd": 9,
+    "cost_usd": "0.000000009",
+}
+"""What the ledger adds to a draft: only it knows which rung it granted, where and when."""
 
 
 @pytest.fixture
@@ -176,7 +188,7 @@ async def test_the_newest_record_of_a_corrected_call_is_found(client, stream):
     await ledger.reserve(plan("a", budget(9, 9), ttl_ms=5))
     clock.wait(5)
     await ledger.expire_due(1)
-    assert await stream.find_record("a") == {"draft": "a"}
+    assert await stream.find_record("a") == EXPIRED_A
     await ledger.post(posting("a", 1))
     assert await stream.find_record("a") == {"record": "a", "charge": 1}
 
@@ -199,3 +211,20 @@ async def test_a_stream_that_does_not_answer_is_an_unavailable_ledger():
                 await call
             assert caught.value.reason is Reason.LEDGER_UNAVAILABLE
         await client.aclose()
+
+
+async def test_the_record_of_an_expiry_is_made_whole_for_its_readers(client, stream):
+    clock = HandClock()
+    ledger = RedisLedger(client, now_ms=clock)
+    await ledger.reserve(plan("a", budget(9, 9), ttl_ms=5))
+    clock.wait(5)
+    await ledger.expire_due(1)
+    (entry,) = await stream.claim(9, 0)
+    assert orjson.loads(entry.document) == EXPIRED_A
+
+
+@pytest.mark.parametrize("draft", [b"", b"[1]", b"no json"])
+async def test_a_draft_that_is_no_object_passes_as_it_is(client, stream, draft):
+    fields = {"record": draft, "charge": "1", "at": "0", "accounts": ""}
+    await client.xadd("{s0}:usage", fields)
+    assert documents(await stream.claim(1, 0)) == [draft]

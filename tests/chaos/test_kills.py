@@ -1,0 +1,189 @@
+"""kill -9 at named moments, under traffic: afterwards the books agree and no hold is left.
+
+Every moment is one message on its way: the proxies of the test hold it, the process is killed, and
+only then the message goes on (to be executed after its sender's death), or its answer is thrown
+away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.chaos.callers import callers
+from tests.chaos.conftest import POLICY, host_and_port
+from tests.chaos.dynamodb_proxy import dynamodb_proxy
+from tests.chaos.installation import Installation, Ways, children_of, installation, is_alive
+from tests.chaos.resp_proxy import Mishap, resp_proxy
+from tests.chaos.tcp_proxy import tcp_proxy
+from tests.chaos.waiting import until
+
+Arm = Callable[[Installation], asyncio.Event]
+
+
+def message(name: str, mishap: Mishap) -> Arm:
+    return lambda house: house.ways.redis.trap(name, mishap).sprung
+
+
+def table(kind: str) -> Arm:
+    return lambda house: house.ways.dynamodb.fail("TransactWriteItems", kind).sprung
+
+
+def request_on_its_way(house: Installation) -> asyncio.Event:
+    house.ways.bedrock.arrived.clear()
+    house.ways.bedrock.up.flowing.clear()
+    return house.ways.bedrock.arrived
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When who is killed. `call`: what the call that gets there asks of Bedrock."""
+
+    dies: str
+    arm: Arm
+    call: Mapping[str, Any] = field(default_factory=dict)
+
+
+MOMENTS = {
+    "hold asked for, not taken": Moment("proxy", message("reserve", Mishap.HOLD_REQUEST)),
+    "hold taken, not known": Moment("proxy", message("reserve", Mishap.HOLD_REPLY)),
+    "request on its way to Bedrock": Moment("proxy", request_on_its_way),
+    "charge sent, not posted": Moment("proxy", message("post", Mishap.HOLD_REQUEST)),
+    "charge posted, not known": Moment("proxy", message("post", Mishap.HOLD_REPLY)),
+    "release sent, not done": Moment(
+        "proxy", message("void", Mishap.HOLD_REQUEST), {"error": "ThrottlingException"}
+    ),
+    "release done, not known": Moment(
+        "proxy", message("void", Mishap.HOLD_REPLY), {"error": "ThrottlingException"}
+    ),
+    "record sent, not written": Moment("control", table("hold")),
+    "record written, not known": Moment("control", table("held")),
+    "record written, not acknowledged": Moment(
+        "control", message("acknowledge", Mishap.HOLD_REQUEST)
+    ),
+    "record acknowledged, not known": Moment("control", message("acknowledge", Mishap.HOLD_REPLY)),
+}
+QUICK = (
+    "hold taken, not known",
+    "request on its way to Bedrock",
+    "charge sent, not posted",
+    "record written, not known",
+)
+
+
+@pytest.fixture
+async def ways(surroundings, simulated) -> AsyncIterator[Ways]:
+    redis_at = host_and_port(surroundings["GATEWAY_REDIS_URL"])
+    async with (
+        resp_proxy(*redis_at) as redis,
+        tcp_proxy(*host_and_port(simulated.url)) as bedrock,
+        dynamodb_proxy(surroundings["GATEWAY_DYNAMODB_ENDPOINT"]) as dynamodb,
+    ):
+        yield Ways(redis=redis, bedrock=bedrock, dynamodb=dynamodb)
+
+
+@pytest.fixture
+async def house(ways, simulated, surroundings, tmp_path, say) -> AsyncIterator[Installation]:
+    names = ("GATEWAY_REDIS_URL", "GATEWAY_DYNAMODB_ENDPOINT", "GATEWAY_TABLE_PREFIX")
+    stores = {name: surroundings[name] for name in names}
+    async with installation(
+        ways, simulated, stores, tmp_path, say, policy=POLICY, drain_timeout_s=20
+    ) as running:
+        yield running
+
+
+async def kill_at(house: Installation, calling, moment: Moment, seed: int) -> None:
+    """Kills at the moment, with other calls around it; returns when the dead are replaced."""
+    traffic = asyncio.create_task(calling.crowd(12, at_once=4, seed=seed))
+    await asyncio.wait({traffic}, timeout=0.1)
+    sprung = moment.arm(house)
+    victim = asyncio.create_task(calling.converse(output=40, timeout_s=15, **moment.call))
+    async with asyncio.timeout(20):
+        await sprung.wait()
+    dead = house.kill(moment.dies)
+    await until(lambda: not any(is_alive(pid) for pid in dead))
+    house.ways.heal()  # what the dead had sent is executed now
+    await house.until_replaced(moment.dies, dead)
+    await asyncio.gather(victim, traffic)
+
+
+@pytest.mark.timeout(600)
+async def test_a_process_killed_at_any_moment_loses_and_invents_no_money(house, say, is_long):
+    async with callers(house.url, await house.bearer()) as calling:
+        assert (await calling.converse(output=5)).status == 200
+        for number, (name, moment) in enumerate(MOMENTS.items()):
+            if not is_long and name not in QUICK:
+                continue
+            await kill_at(house, calling, moment, number)
+            books = await house.books()
+            assert books.problems() == [], name
+            say(f"  {moment.dies} killed: {name}; exact after it", *books.table()[-2:])
+            assert (await calling.converse(output=5)).status == 200
+    await house.agreed()
+
+
+async def test_the_children_of_a_killed_supervisor_end_by_themselves_and_lose_nothing(house):
+    calling_url = house.url
+    async with callers(calling_url, await house.bearer()) as calling:
+        assert (await calling.converse(output=5)).status == 200
+        streams = [
+            asyncio.create_task(calling.stream(output=60, events=30, pace_ms=20)) for _ in range(5)
+        ]
+        await until(lambda: len(house.simulated.bill.lines) == 6)
+        children = children_of(house.process.pid)
+        assert len(children) == 2
+        house.kill("supervisor")
+        house.process.wait()
+        # They drain: the streams that run come to their end.
+        assert [s.status for s in await asyncio.gather(*streams)] == [200] * 5
+        await until(lambda: not any(is_alive(pid) for pid in children), within_s=30)
+    books = await house.agreed()
+    assert books.excess == 0
+    await house.start()
+    async with callers(house.url, await house.bearer("bob")) as calling:
+        assert (await calling.converse(output=5)).status == 200
+
+
+async def test_a_gateway_told_to_stop_with_fifty_streams_ends_them_all_then_itself(house, say):
+    async with callers(house.url, await house.bearer()) as calling:
+        assert (await calling.converse(output=5)).status == 200
+        streams = [
+            asyncio.create_task(calling.stream(output=60, events=40, pace_ms=50)) for _ in range(50)
+        ]
+        await until(lambda: len(house.simulated.bill.lines) == 51)
+        children = children_of(house.process.pid)
+        loop = asyncio.get_running_loop()
+        told_s = loop.time()
+        house.process.terminate()
+        await until_nobody_listens(house.url)
+        deaf_s = loop.time() - told_s
+        saw = await asyncio.gather(*streams)
+        assert [s.status for s in saw] == [200] * 50
+        assert all(b"metadata" in s.body[-400:] for s in saw)
+        await until(lambda: house.process.poll() is not None, within_s=30)
+        say(f"  no listener after {1000 * deaf_s:.0f} ms, ended after {loop.time() - told_s:.1f} s")
+    assert house.process.returncode == 0, house.log.read_text()
+    assert not any(is_alive(pid) for pid in children)
+    assert await house.ledger.xlen("{s0}:usage") == 0  # the control process flushed before it ended
+    books = await house.agreed(within_s=2)
+    assert books.excess == 0
+    assert len(books.records) == 51
+
+
+async def until_nobody_listens(url: str) -> None:
+    host, port = host_and_port(url)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, port)
+            except OSError:
+                return
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            await asyncio.sleep(0.01)

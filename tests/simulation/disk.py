@@ -1,0 +1,37 @@
+"""The disks of the hosts: real files, but it is known what of them a loss of power would leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+
+class Disk:
+    """Notes what was synced. A write without a sync is in the page cache: it outlives a process."""
+
+    def __init__(self) -> None:
+        self._synced: dict[str, int] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Syncs are noted, and cost nothing, for as long as this lasts."""
+        with patch.object(os, "fdatasync", self._sync), patch.object(os, "fsync", self._sync):
+            yield
+
+    def lose_power(self, root: Path, chance: Callable[[], float]) -> int:
+        """Cuts every file somewhere behind its last sync; how many bytes are gone."""
+        lost = 0
+        for path in sorted(root.rglob("*.notes")):
+            size = path.stat().st_size
+            synced = min(self._synced.get(str(path), 0), size)
+            left = synced + int(chance() * (size - synced + 1))
+            lost += size - left
+            os.truncate(path, left)
+        return lost
+
+    def _sync(self, fd: int) -> None:
+        # By name: an inode's number may come again, in one run and not in the next.
+        self._synced[os.readlink(f"/proc/self/fd/{fd}")] = os.fstat(fd).st_size

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from gateway.admission.ports import Voiding
+from gateway.admission.recollection import BEATS_TO_REMEMBER, Recollection
+from gateway.domain.reservation import Granted
+from tests.fakes.ledgers import plan, posting
+
+
+def granted(memory, name):
+    memory.granted(plan(name), Granted(request_id=name, rung=0, at_ms=1, utilisation=()))
+
+
+def test_running_calls_are_kept_alive_until_their_end_is_asked_for():
+    memory = Recollection()
+    granted(memory, "a")
+    granted(memory, "b")
+    assert memory.beat() == ("a", "b")
+    memory.ending("a")
+    assert memory.beat() == ("b",)
+    assert [known.plan.request_id for known in memory.running()] == ["a", "b"]
+    memory.ended(posting("a", 1))
+    assert memory.is_running("b")
+    assert not memory.is_running("a")
+
+
+def test_an_ending_is_remembered_with_its_hold_for_a_while():
+    memory = Recollection()
+    granted(memory, "a")
+    memory.ended(posting("a", 1))
+    memory.ended(Voiding(request_id="never held"))
+    first, second = memory.finished()
+    assert (first.known.plan.request_id, first.ending) == ("a", posting("a", 1))
+    assert second.known is None
+    for _ in range(BEATS_TO_REMEMBER):
+        memory.beat()
+    assert len(memory.finished()) == 2
+    memory.beat()
+    assert memory.finished() == ()
+
+
+def test_a_hold_whose_end_never_succeeds_is_forgotten_in_the_end():
+    memory = Recollection()
+    granted(memory, "a")
+    memory.ending("a")
+    for _ in range(BEATS_TO_REMEMBER + 1):
+        memory.ending("a")
+        memory.beat()
+    assert memory.running() == ()
+
+
+def test_memory_is_bounded():
+    memory = Recollection(most_finished=3)
+    for number in range(9):
+        memory.ended(posting(f"r{number}", 1))
+    assert [finished.ending.request_id for finished in memory.finished()] == ["r6", "r7", "r8"]
