@@ -136,9 +136,21 @@ class Settings(BaseModel):
     redis_timeout_ms: Annotated[int, Field(ge=1, le=10_000)] = _says(
         "Time for one ledger command.", 150
     )
+    ledger_shards: Annotated[int, Field(ge=1, le=256)] = _says(
+        "Parts of the ledger on a Redis Cluster; never change it while money is held.", 16
+    )
     dynamodb_endpoint: HttpUrl | None = _says("DynamoDB endpoint.", shown="AWS")
     table_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = _says(
         "Prefix of the DynamoDB table names.", "bedrock_"
+    )
+    journal_max_entries: Annotated[int, Field(ge=100)] = _says(
+        "Records that may wait for DynamoDB, per ledger shard.", 1_000_000
+    )
+    journal_max_bytes: Annotated[int, Field(ge=1024 * 1024)] = _says(
+        "Redis memory that waiting records may take, per ledger shard.", 1024 * _MIB
+    )
+    backlog_full: Literal["closed", "open"] = _says(
+        "What happens to new calls while 95 % of that is taken: refused, or admitted.", "closed"
     )
     state_dir: HomePath = _says(
         "Folder for what this host keeps.",

@@ -141,7 +141,7 @@ class Heartbeats(Protocol):
     async def heartbeat(self) -> None:
         """Keeps all holds of this worker's running calls for another while.
 
-        Where the ledger has forgotten what it once acknowledged, all of it is back afterwards (I11).
+        Where the ledger has forgotten what it once acknowledged, all of it is back after it (I11).
         Raises: GatewayError(LEDGER_UNAVAILABLE).
         """
         ...

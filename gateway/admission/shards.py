@@ -1,4 +1,4 @@
-"""On which shard of the ledger an org is counted, and which part of a platform-wide limit is there."""
+"""On which shard of the ledger an org is counted, and its part of a platform-wide limit."""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from gateway.adapters.redis.backlog import RedisBacklog
 from gateway.compose.stores import open_journal_client
 from gateway.domain.observer import Observer
-from gateway.journal.backlog import BacklogBounds
+from gateway.domain.record import UsageRecord
+from gateway.journal.backlog import BacklogBounds, BacklogLevel, without_optional_fields
 from gateway.settings import Settings
 from gateway.workers.backlog_watcher import BacklogWatcher
 
@@ -19,6 +20,22 @@ def backlog_bounds(settings: Settings) -> BacklogBounds:
     return BacklogBounds(
         entries=settings.journal_max_entries, size_bytes=settings.journal_max_bytes
     )
+
+
+def shortening(level: Callable[[], BacklogLevel]) -> Callable[[UsageRecord], UsageRecord]:
+    """Leaves optional fields out of records while the journal has little room."""
+
+    def shorten(record: UsageRecord) -> UsageRecord:
+        return without_optional_fields(record) if level() >= BacklogLevel.SHEDDING else record
+
+    return shorten
+
+
+def closing(settings: Settings, level: Callable[[], BacklogLevel]) -> Callable[[], bool]:
+    """Whether calls are refused since the journal is full, if the settings say so."""
+    if settings.backlog_full == "open":
+        return lambda: False
+    return lambda: level() is BacklogLevel.FULL
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,11 +15,13 @@ from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerBounds, BreakingLedger
+from gateway.adapters.redis.ledger import HOLD_TTL_MS
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.bedrock.exchange import Upstream
+from gateway.compose.backlog import closing, open_backlog, shortening
 from gateway.compose.identity import open_authenticator
 from gateway.compose.outbox import open_outbox
-from gateway.compose.stores import open_key_directory, open_ledger
+from gateway.compose.stores import open_key_directory, open_ledger, worker_name
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
 from gateway.domain.observer import Observer
@@ -36,9 +39,9 @@ from gateway.proxy.relay import Relay, RelayBounds
 from gateway.proxy.server import DataPlaneServer, ServerBounds
 from gateway.proxy.settle import Settle
 from gateway.settings import Settings
+from gateway.workers.heartbeat import Heartbeat
 
 _LONGEST_DRAIN_S = 300.0
-_SPARE_HOLD_S = 60.0
 _SPARE_ADMISSION_S = 0.1
 
 
@@ -73,7 +76,10 @@ async def open_data_plane(
         rules = load_rules(settings)
         calls = Calls()
         outbox = await stack.enter_async_context(open_outbox(settings, ledger, observer, clock))
-        settle = Settle(ledger, outbox, calls, observer, clock)
+        backlog = await stack.enter_async_context(open_backlog(settings))
+        settle = Settle(
+            ledger, outbox, calls, observer, clock, shorten=shortening(lambda: backlog.level)
+        )
         identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
         stages = Stages(
             accept=Accept(_accept_bounds(settings), clock),
@@ -84,7 +90,8 @@ async def open_data_plane(
                 ledger,
                 clock,
                 release=settle.release,
-                hold_ttl_ms=hold_ttl_ms(settings),
+                hold_ttl_ms=HOLD_TTL_MS,
+                is_journal_full=closing(settings, lambda: backlog.level),
             ),
             forward=Forward(upstream),
             relay=Relay(
@@ -117,15 +124,6 @@ async def open_data_plane(
         yield DataPlane(server=server, calls=calls, ledger=ledger, outbox=outbox)
 
 
-def hold_ttl_ms(settings: Settings) -> int:
-    """How long a hold stands before the ledger charges it in full.
-
-    It must outlive the longest call there can be: the wait for the head, and a drained answer.
-    """
-    longest_s = settings.upstream_read_timeout_s + _LONGEST_DRAIN_S + _SPARE_HOLD_S
-    return round(longest_s * 1000)
-
-
 def load_rules(settings: Settings) -> Rules:
     """Policies and prices from their files. Raises: DocumentError that says where what is wrong."""
     return Rules(
@@ -151,14 +149,17 @@ async def _open_breaking_ledger(
     settings: Settings, observer: Observer
 ) -> AsyncIterator[BreakingLedger]:
     """The ledger, behind its breaker. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
-    async with open_ledger(settings) as ledger:
+    async with open_ledger(settings, worker_name()) as ledger:
         # One command that is late and sent again would take twice the time: a caller waits less.
         deadline_s = settings.redis_timeout_ms / 1000 + _SPARE_ADMISSION_S
         bounds = BreakerBounds(reserve_deadline_s=deadline_s)
         breaker = BreakingLedger(ledger, ledger.ping, observer, bounds)
+        beating = asyncio.create_task(Heartbeat(ledger, observer).run())
         try:
             yield breaker
         finally:
+            beating.cancel()
+            await asyncio.wait({beating})
             await breaker.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,11 +24,15 @@ from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.record_finder import JournalThenTable
-from gateway.adapters.redis.connection import connect, verify_server
+from gateway.adapters.redis.connection import Client, connect, is_cluster, verify_server
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
+from gateway.adapters.redis.sharded_journal import ShardedJournal
+from gateway.adapters.redis.sharded_ledger import ShardedLedger
 from gateway.adapters.sealing import AesGcmSealer
 from gateway.adapters.system import SystemClock
+from gateway.admission.accounts import ShardKeys
+from gateway.admission.shards import shard_keys
 from gateway.authn.key_format import (
     BEARER_BYTES,
     KEY_ID_BYTES,
@@ -46,6 +51,9 @@ from gateway.journal.rollup import LANES
 from gateway.settings import Settings
 
 _JOURNAL_TIMEOUT_S = 2.0
+
+AnyLedger = RedisLedger | ShardedLedger
+AnyJournal = RedisJournalStream | ShardedJournal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +143,35 @@ async def open_key_directory(
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
+async def open_ledger(settings: Settings, worker: str | None = None) -> AsyncIterator[AnyLedger]:
     """The ledger, its function library loaded, its server fit to keep money.
 
+    `worker`: the name under which this process holds money or sweeps; it then has to beat.
     Raises: GatewayError(LEDGER_UNAVAILABLE).
     """
     client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
     try:
         await verify_server(client)
-        ledger = RedisLedger(client)
+        shards = [RedisLedger(client, keys=keys, worker=worker) for keys in _shards(settings)]
+        ledger = ShardedLedger(shards) if len(shards) > 1 else shards[0]
         await ledger.start()
         yield ledger
+    finally:
+        await client.aclose()
+
+
+def worker_name() -> str:
+    """A name that no other process has, nor had: a restart is another worker."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+@asynccontextmanager
+async def open_journal_client(settings: Settings) -> AsyncIterator[Client]:
+    """A client for the usage stream. Nothing is asked before the first use."""
+    # Readers wait inside Redis for new records, so their patience is not that of a call.
+    client = connect(_redis_url(settings), timeout_s=_JOURNAL_TIMEOUT_S)
+    try:
+        yield client
     finally:
         await client.aclose()
 
@@ -153,17 +179,17 @@ async def open_ledger(settings: Settings) -> AsyncIterator[RedisLedger]:
 @asynccontextmanager
 async def open_journal(settings: Settings, consumer: str) -> AsyncIterator[RedisJournalStream]:
     """The usage stream, read as this consumer. Nothing is asked before the first use."""
-    # Readers wait inside Redis for new records, so their patience is not that of a call.
-    client = connect(_redis_url(settings), timeout_s=_JOURNAL_TIMEOUT_S)
-    try:
+    async with open_journal_client(settings) as client:
         yield RedisJournalStream(client, consumer)
-    finally:
-        await client.aclose()
 
 
-def make_record_finder(journal: RedisJournalStream, tables: Tables) -> JournalThenTable:
+def make_record_finder(journal: AnyJournal, tables: Tables) -> JournalThenTable:
     """Finds records in the journal and in their table."""
     return JournalThenTable(journal.find_record, tables.usage)
+
+
+def _shards(settings: Settings) -> tuple[ShardKeys, ...]:
+    return shard_keys(settings.ledger_shards if is_cluster(_redis_url(settings)) else 1)
 
 
 def _redis_url(settings: Settings) -> str:

@@ -49,7 +49,7 @@ def windows_at(period: Period, zone: ZoneInfo, at: datetime) -> tuple[Window, Wi
 def earlier_windows(
     period: Period, zone: ZoneInfo, window: Window, count: int
 ) -> tuple[Window, ...]:
-    """The `count` whole windows before this one, oldest first: what a rolling window also counts."""
+    """The `count` whole windows before this one, oldest first: what a rolling one also counts."""
     windows: list[Window] = []
     first = window
     for _ in range(count):

@@ -214,7 +214,7 @@ class NotDecided:
     """The plan has to be made anew (stale), the id is already ended, or the ledger is not able.
 
     Nothing was changed. `about`: which scope is stopped, of what there is a newer version.
-    ROLLBACK: the ledger has forgotten something it once acknowledged; UNBUILT: it lost its accounts.
+    ROLLBACK: the ledger has forgotten something it once acknowledged; UNBUILT: its accounts.
     Both heal, without the caller.
     """
 

@@ -36,11 +36,13 @@ class AccountWindow:
     """A budget's account in one window, by its logical key, and until when it may be asked for.
 
     `until_ms` is at or after the end of the last window it counts in, and 48 hours for late calls.
-    Units: milliseconds since the epoch. Invariant: it follows from the key alone.
+    `org` is whose call it was, which says on which shard of the ledger the account is.
+    Units: milliseconds since the epoch. Invariant: `until_ms` follows from the key alone.
     """
 
     key: str
     until_ms: int
+    org: str = ""
 
     @property
     def sort_key(self) -> str:
@@ -53,10 +55,11 @@ def account_windows(document: Mapping[str, Any]) -> list[AccountWindow]:
     keys = document.get("accounts") or ()
     if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
         raise UnreadableDocumentError("accounts must be a list of texts")
-    return [account_window(key) for key in dict.fromkeys(keys) if key.startswith(_MONEY)]
+    org = str(document["org"])
+    return [account_window(key, org) for key in dict.fromkeys(keys) if key.startswith(_MONEY)]
 
 
-def account_window(key: str) -> AccountWindow:
+def account_window(key: str, org: str = "") -> AccountWindow:
     """The account that a balance's logical key names. Raises: UnreadableDocumentError.
 
     `usd:org/acme:rolling-day:Europe/Berlin:2026-05-04`; no part holds a colon.
@@ -73,7 +76,7 @@ def account_window(key: str) -> AccountWindow:
         until = start + length + length * more + _GRACE
     except (ValueError, OverflowError) as exc:
         raise UnreadableDocumentError(f"account {key!r} names no window of a period") from exc
-    return AccountWindow(key, int(until.timestamp() * 1000))
+    return AccountWindow(key, int(until.timestamp() * 1000), org)
 
 
 def _start(period: Period, label: str) -> datetime:

@@ -27,6 +27,9 @@ from gateway.pricing.quote import quote
 from gateway.proxy.stage_values import AdmittedCall, IdentifiedCall
 
 
+_JOURNAL_RETRY_S = 5.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """One consistent snapshot of what decides: policies and prices. Swapped whole."""
@@ -47,15 +50,24 @@ class Admit:
         *,
         release: Callable[[RequestId], None],
         hold_ttl_ms: int,
+        is_journal_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._rules = rules
         self._ledger = ledger
         self._clock = clock
         self._release = release
         self._hold_ttl_ms = hold_ttl_ms
+        self._is_journal_full = is_journal_full
 
     async def __call__(self, identified: IdentifiedCall) -> AdmittedCall:
         """The call with its hold. Raises: GatewayError with the reason of the refusal."""
+        if self._is_journal_full():
+            raise GatewayError(
+                Reason.OVERLOADED,
+                "too many usage records wait for their table; none may be lost",
+                fault=Fault.GATEWAY,
+                retry_after_s=_JOURNAL_RETRY_S,
+            )
         rules = self._rules()
         policy = resolve(rules, identified)
         price = _price(rules, identified, self._clock.now())

@@ -100,7 +100,7 @@ class EdgeProtocol(RequestHandler):
         if self._request_count > before:
             self._body = self._messages[-1][1]
             self._head_arrived()
-        elif self._head_timer is None and not is_body:
+        elif data and self._head_timer is None and not is_body:  # aiohttp feeds b"" to itself
             self._await_head()
 
     def handle_error(

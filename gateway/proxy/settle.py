@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from gateway.domain.observer import (
     SettlementFailed,
     UnexpectedError,
 )
-from gateway.domain.record import CallStatus
+from gateway.domain.record import CallStatus, UsageRecord
 from gateway.domain.reservation import Posting, Rank
 from gateway.journal.codec import encode_record
 from gateway.proxy.drain import Calls
@@ -69,6 +69,7 @@ class Settle:
     """The last stage: turns the outcome of a hold into one ledger call.
 
     Units: `pauses_s` seconds before each further attempt while ledger and outbox are both away.
+    `shorten` gives a record as the journal gets it, which has little room at times.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Settle:
         clock: Clock,
         *,
         pauses_s: Sequence[float] = _PAUSES_S,
+        shorten: Callable[[UsageRecord], UsageRecord] = lambda record: record,
     ) -> None:
         self._ledger = ledger
         self._outbox = outbox
@@ -87,6 +89,7 @@ class Settle:
         self._observer = observer
         self._clock = clock
         self._pauses_s = pauses_s
+        self._shorten = shorten
 
     @asynccontextmanager
     async def hold(self, admitted: AdmittedCall) -> AsyncIterator[Hold]:
@@ -136,7 +139,7 @@ class Settle:
             charge=charge.nano_usd,
             tokens=charge.tokens,
             rank=charge.rank,
-            record=encode_record(charge.record),
+            record=encode_record(self._shorten(charge.record)),
         )
         return posting, CallSettled(record=charge.record)
 

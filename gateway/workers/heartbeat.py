@@ -1,4 +1,4 @@
-"""Keeps the holds of a living worker alive, and is the moment to bring back what a failover lost."""
+"""Keeps a living worker's holds alive, and is the moment to bring back what a failover lost."""
 
 from __future__ import annotations
 

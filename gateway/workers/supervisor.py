@@ -153,11 +153,6 @@ class Supervisor:
             stopping.cancel()
             ended.cancel()
 
-    async def _told_to_stop(self, child: ChildSpec) -> None:
-        await self._stopping.wait()
-        if child.stops_last:
-            await self._others_ended.wait()
-
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):

@@ -75,9 +75,9 @@ async def test_an_open_breaker_decides_within_two_milliseconds(stand, line, say)
 
 
 async def test_a_swallowed_ledger_costs_no_money_when_its_commands_arrive_late(
-    stand, line, simulated
+    stand, line, simulated, patience_ms
 ):
-    stand = await stand(redis_url=url_of(line))
+    stand = await stand(redis_url=url_of(line), redis_timeout_ms=patience_ms)
     line.swallow()
     sent = len(simulated.requests)
     saw = await asyncio.gather(*(stand.callers.converse() for _ in range(12)))
@@ -93,9 +93,9 @@ async def test_a_swallowed_ledger_costs_no_money_when_its_commands_arrive_late(
 
 
 async def test_a_call_that_ends_while_the_ledger_is_swallowed_is_charged_once(
-    stand, line, simulated
+    stand, line, simulated, patience_ms
 ):
-    stand = await stand(redis_url=url_of(line))
+    stand = await stand(redis_url=url_of(line), redis_timeout_ms=patience_ms)
     running = [
         asyncio.create_task(stand.callers.stream(output=40, events=4, pace_ms=40)) for _ in range(5)
     ]
@@ -111,10 +111,10 @@ async def test_a_call_that_ends_while_the_ledger_is_swallowed_is_charged_once(
 
 
 async def test_a_slow_ledger_ends_an_admission_at_its_deadline_and_the_loop_stays_awake(
-    stand, line, say
+    stand, line, say, patience_ms
 ):
-    stand = await stand(redis_url=url_of(line))
-    line.down.latency_s, line.down.jitter_s = 0.3, 0.05
+    stand = await stand(redis_url=url_of(line), redis_timeout_ms=patience_ms)
+    line.down.latency_s, line.down.jitter_s = 2 * patience_ms / 1000, 0.05
     lags = []
 
     async def watch():
@@ -140,7 +140,7 @@ async def test_a_slow_ledger_ends_an_admission_at_its_deadline_and_the_loop_stay
 
 
 async def test_jitter_below_the_timeout_refuses_nobody(stand, line):
-    stand = await stand(redis_url=url_of(line), redis_timeout_ms=1000)
+    stand = await stand(redis_url=url_of(line))
     line.up.jitter_s = line.down.jitter_s = 0.02
     line.down.slice_bytes = 7
     statuses = await stand.callers.crowd(30, at_once=10)
@@ -150,7 +150,7 @@ async def test_jitter_below_the_timeout_refuses_nobody(stand, line):
 
 
 async def test_a_line_that_is_reset_again_and_again_loses_no_money(stand, line, is_long):
-    stand = await stand(redis_url=url_of(line), redis_timeout_ms=500)
+    stand = await stand(redis_url=url_of(line))
     traffic = asyncio.create_task(stand.callers.crowd(400 if is_long else 60, at_once=8))
     for _ in range(100 if is_long else 8):
         await line.reset()
@@ -161,7 +161,7 @@ async def test_a_line_that_is_reset_again_and_again_loses_no_money(stand, line, 
 
 
 async def test_a_line_that_breaks_after_a_few_bytes_loses_no_money(stand, line):
-    stand = await stand(redis_url=url_of(line), redis_timeout_ms=500)
+    stand = await stand(redis_url=url_of(line))
     await line.reset()
     line.down.limit_bytes = 40
     saw = await asyncio.gather(*(stand.callers.converse() for _ in range(4)))

@@ -26,8 +26,10 @@ async def begin_streams(stand, count, **asked):
     return running
 
 
-async def test_a_frozen_ledger_is_noticed_and_its_thaw_charges_nothing_twice(stand, valkey, say):
-    stand = await stand(redis_url=valkey.url, books_at=valkey.url)
+async def test_a_frozen_ledger_is_noticed_and_its_thaw_charges_nothing_twice(
+    stand, valkey, say, patience_ms
+):
+    stand = await stand(redis_url=valkey.url, books_at=valkey.url, redis_timeout_ms=patience_ms)
     running = await begin_streams(stand, 6, output=40, events=4, pace_ms=30)
     valkey.freeze()
     try:

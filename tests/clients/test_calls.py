@@ -17,7 +17,7 @@ from tests.clients.calls import (
     invoke_stream,
     message,
 )
-from tests.clients.environments import ALL, BOTO3
+from tests.clients.environments import ALL, BOTO3, LEGACY, NEWEST
 
 PADDING = "x" * 2000
 ONLY_CLAUDE = """\
@@ -106,12 +106,15 @@ async def test_every_operation_is_answered_and_its_usage_is_the_record(start, cl
     assert len(await stand.gateway.records()) == len(calls)
 
 
-@pytest.mark.parametrize("client", BOTO3, ids=lambda client: client.name)
-async def test_boto3_shows_a_bearer_key_to_nobody_in_the_clear(start, client):
+async def test_only_newer_boto3_keeps_a_bearer_key_out_of_plain_http(start):
+    """So that a user of an older one had better be given an https address."""
     stand = await start()
-    results = await client.run([converse("call", "hi")], await stand.bearing())
-    assert results["call"]["error"]["kind"] == "InvalidEndpointConfigurationError"
-    assert await stand.gateway.accounts_touched() == []
+    environment = await stand.bearing()
+    calls = [converse("call", "hi")]
+    kept = (await NEWEST.run(calls, environment))["call"]["error"]
+    assert kept["kind"] == "InvalidEndpointConfigurationError"
+    assert stand.simulated.requests == []
+    assert (await LEGACY.run(calls, environment))["call"]["error"] is None
 
 
 @pytest.mark.parametrize("client", BOTO3, ids=lambda client: client.name)

@@ -1,4 +1,4 @@
-"""What npm installs for tests/clients is pinned too, and comes from wherever npm is set up to look."""
+"""What npm installs for tests/clients is pinned too, and names no registry."""
 
 import json
 from pathlib import Path

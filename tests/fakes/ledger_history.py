@@ -23,7 +23,6 @@ from gateway.domain.reservation import (
     Granted,
     LeaseClaim,
     NotDecided,
-    Obstacle,
     PostVerdict,
     Rank,
     Resource,
@@ -124,7 +123,11 @@ class History:
             ttl_ms=dice.choice([5, 1_000, 60_000]),
             more=(self.claims(1),) if dice.random() < 0.3 else (),
             division=(least, least + dice.choice([0, 4, 40])) if dice.random() < 0.4 else None,
-            seen=(Seen(kind=kind, name="x", version=max(0, self.newest[kind] - (dice.random() < 0.2))),),
+            seen=(
+                Seen(
+                    kind=kind, name="x", version=max(0, self.newest[kind] - (dice.random() < 0.2))
+                ),
+            ),
             scopes=(Scope.platform(), ACME) if dice.random() < 0.9 else (),
         )
         self.plans[name] = asked
@@ -193,7 +196,9 @@ class History:
 
     def an_ending(self, name):
         taken = self.trace.taken.get(name, ())
-        hold = max((each.amount for each in taken if isinstance(each.claim, BalanceClaim)), default=0)
+        hold = max(
+            (each.amount for each in taken if isinstance(each.claim, BalanceClaim)), default=0
+        )
         rank = self.random.choice([Rank.MEASURED, Rank.MEASURED, Rank.CONSERVATIVE])
         charge = self.random.choice([0, hold // 2, hold, hold + 3])
         return posting(name, charge, tokens=self.random.randrange(1_500), rank=rank)

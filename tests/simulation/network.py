@@ -22,6 +22,9 @@ NOW = "4242424242424242"
 """Stands in a command where the server's clock is to be read when the command arrives."""
 
 
+_WITHOUT_ECHO = ("_due", "_acknowledge")
+
+
 class Fate(Enum):
     """What becomes of one message."""
 
@@ -58,12 +61,17 @@ class Message:
         """Whether an answer would be heard."""
         return self.reply is not None and not self.sender.is_dead and not self.reply.done()
 
+    @property
+    def is_echoed(self) -> bool:
+        """Whether its reply says whose it is."""
+        return self.name == "execute_command" and not self.args[1].endswith(_WITHOUT_ECHO)
+
     def __str__(self) -> str:
-        name = self.name
-        if name == "execute_command":
-            name = str(self.args[1]).rpartition("_")[2]
-        keys = [str(key).partition(":hold:")[2] for key in self.args if ":hold:" in str(key)]
-        return " ".join([self.sender.name, name, *keys])
+        name, keys = self.name, self.args if self.name == "execute_command" else ()
+        if keys:
+            name = str(keys[1]).rpartition("_")[2]
+        holds = [str(key).partition(":hold:")[2] for key in keys if ":hold:" in str(key)]
+        return " ".join([self.sender.name, name, *holds])
 
 
 class Network:
@@ -108,7 +116,7 @@ class Network:
         if fate is Fate.REPLY_LOST:
             self._fail(message)
         elif message.is_awaited and message.reply is not None:
-            if fate is Fate.FOREIGN_REPLY and message.store is Store.REDIS:
+            if fate is Fate.FOREIGN_REPLY and message.is_echoed:
                 result = self._last_reply
             if isinstance(result, Exception):
                 message.reply.set_exception(result)

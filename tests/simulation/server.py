@@ -87,13 +87,14 @@ class LedgerServer:
         }
         return state
 
-    def pass_time(self, now_ms: int) -> None:
-        """Takes away what has died by now."""
+    def pass_time(self, now_ms: int) -> set[str]:
+        """Takes away what has died by now; which keys those were."""
         dead = [key for key, at_ms in self._gone_at_ms.items() if at_ms <= now_ms]
         if dead:
             self.client.delete(*dead)
             for key in dead:
                 del self._gone_at_ms[key]
+        return {key.decode().removeprefix(_PREFIX) for key in dead}
 
     def copy(self) -> Copy:
         """The replica, as of now."""

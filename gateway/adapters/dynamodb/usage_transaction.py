@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, assert_never
 
 from gateway.adapters.dynamodb.tables import LEDGER_ACCOUNTS, TOKEN_USAGE, USAGE_ROLLUPS
+from gateway.admission.shards import shard_keys, shard_of
 from gateway.journal import codec
 from gateway.journal.account_row import AccountWindow
 from gateway.journal.change import Change, Row, differences
@@ -27,13 +29,13 @@ KEEP_ACCOUNTS_FOR = codec.KEEP_RECORDS_FOR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a writer writes: under a table prefix, for a ledger shard, in a lane of its own.
+    """Where a writer writes: under a table prefix, for a ledger of so many shards, in its lane.
 
     Writers in different lanes never meet in the rows that every record changes.
     """
 
     prefix: str
-    shard: str = "s0"
+    shards: int = 1
     lane: int = 0
 
     @property
@@ -52,17 +54,32 @@ class Place:
         return self.prefix + LEDGER_ACCOUNTS
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Target:
+    """The item that a sum lies in."""
+
+    table: str
+    key: tuple[tuple[str, str], ...]
+    expires_s: int
+
+
 def actions_of(place: Place, changes: Sequence[Change]) -> list[dict[str, Any]]:
     """The actions of one transaction: first the records, in their order, then the sums."""
-    rows = differences(changes)
+    sums: dict[_Target, Amounts] = {}
+    for row, amounts in differences(changes).items():
+        # Two orgs on one shard share a platform-wide account: one row, named once.
+        into = sums.setdefault(_target(place, row), {})
+        for name, amount in amounts.items():
+            into[name] = into.get(name, Decimal(0)) + amount
     return [
         *({"Put": _put(place, change)} for change in changes),
-        *({"Update": _update(place, row, rows[row])} for row in sorted(rows, key=_order)),
+        # Always in one order: transactions that meet in several rows meet in the first.
+        *({"Update": _update(target, sums[target])} for target in sorted(sums)),
     ]
 
 
 def account_partition(shard: str, lane: int) -> str:
-    """The partition key of a shard's accounts, as one lane has summed them."""
+    """The partition key of a shard's accounts (`s0`), as one lane has summed them."""
     return f"{shard}#{lane % LANES}"
 
 
@@ -81,27 +98,37 @@ def _put(place: Place, change: Change) -> dict[str, Any]:
     }
 
 
-def _update(place: Place, row: Row, amounts: Amounts) -> dict[str, Any]:
+def _target(place: Place, row: Row) -> _Target:
     match row:
         case RollupRow():
-            key = {"rollup": row.set.key, "member": row.member(place.lane)}
-            table = place.rollups
             expires = _start(row.set.window) + KEEP_ROLLUPS_FOR[row.set.granularity]
+            return _Target(
+                table=place.rollups,
+                key=(("rollup", row.set.key), ("member", row.member(place.lane))),
+                expires_s=int(expires.timestamp()),
+            )
         case AccountWindow():
-            key = {"part": account_partition(place.shard, place.lane), "account": row.sort_key}
-            table = place.accounts
             expires = datetime.fromtimestamp(row.until_ms / 1000, UTC) + KEEP_ACCOUNTS_FOR
+            shard = shard_keys(place.shards)[shard_of(row.org, place.shards)].shard
+            part = account_partition(shard, place.lane)
+            return _Target(
+                table=place.accounts,
+                key=(("part", part), ("account", row.sort_key)),
+                expires_s=int(expires.timestamp()),
+            )
         case _:
             assert_never(row)
+
+
+def _update(target: _Target, amounts: Amounts) -> dict[str, Any]:
     names = {f"#{name}": name for name in amounts}
     added = ", ".join(f"#{name} :{name}" for name in amounts)
     return {
-        "TableName": table,
-        "Key": {name: {"S": text} for name, text in key.items()},
+        "TableName": target.table,
+        "Key": {name: {"S": text} for name, text in target.key},
         "UpdateExpression": f"SET #expires = :expires ADD {added}",
         "ExpressionAttributeNames": names | {"#expires": codec.EXPIRES},
-        "ExpressionAttributeValues": _numbers(amounts)
-        | {":expires": {"N": str(int(expires.timestamp()))}},
+        "ExpressionAttributeValues": _numbers(amounts) | {":expires": {"N": str(target.expires_s)}},
     }
 
 
@@ -111,8 +138,3 @@ def _numbers(amounts: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def _start(window: str) -> datetime:
     return datetime.fromisoformat(f"{window}:00" if "T" in window else window).replace(tzinfo=UTC)
-
-
-def _order(row: Row) -> tuple[str, str]:
-    # Always in one order: transactions that meet in several rows meet in the first.
-    return (row.set.key, row.value) if isinstance(row, RollupRow) else ("", row.sort_key)

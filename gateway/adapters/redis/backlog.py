@@ -1,6 +1,8 @@
-"""How much the usage stream of a shard holds."""
+"""How much the usage streams hold."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 
@@ -10,18 +12,23 @@ from gateway.journal.backlog import Backlog
 
 
 class RedisBacklog:
-    """Implements `journal.backlog.BacklogGauge`. Two small reads, whatever the stream's length."""
+    """Implements `journal.backlog.BacklogGauge`: the fullest shard, since each is bounded.
 
-    def __init__(self, client: Client, keys: ShardKeys | None = None) -> None:
+    Two small reads a shard, however long its stream.
+    """
+
+    def __init__(self, client: Client, shards: Sequence[ShardKeys] | None = None) -> None:
         self._client = client
-        self._keys = keys or ShardKeys()
+        self._shards = shards or (ShardKeys(),)
 
     async def measure(self) -> Backlog:
         """What waits now. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+        entries, sizes = [0], [0]
         try:
-            entries = int(await self._client.xlen(self._keys.usage))
-            # An estimate from samples of the stream's blocks: exact enough for a bound.
-            size_bytes = await self._client.memory_usage(self._keys.usage) if entries else 0
+            for keys in self._shards:
+                entries.append(int(await self._client.xlen(keys.usage)))
+                # An estimate from samples of the stream's blocks: exact enough for a bound.
+                sizes.append(int(await self._client.memory_usage(keys.usage) or 0))
         except RedisError as exc:
             raise unavailable("the usage stream cannot be measured") from exc
-        return Backlog(entries=entries, size_bytes=int(size_bytes or 0))
+        return Backlog(entries=max(entries), size_bytes=max(sizes))

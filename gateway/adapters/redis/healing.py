@@ -33,6 +33,7 @@ class Healing:
         self,
         line: Line,
         keys: ShardKeys,
+        *,
         worker: str,
         numbers: OperationNumbers,
         memory: Recollection,
@@ -73,7 +74,9 @@ class Healing:
         steps = 0
         for finished in self._memory.finished():
             steps += 1
-            if not await self._tell_finished(finished, token, steps, clock(), has_accounts):
+            if not await self._tell_finished(
+                finished, token, steps, clock(), has_accounts=has_accounts
+            ):
                 return False
         for known in self._memory.running():
             steps += 1
@@ -84,7 +87,7 @@ class Healing:
         return reply[1] == "CLEARED"
 
     async def _tell_finished(
-        self, finished: Finished, token: str, step: int, now: str, has_accounts: bool
+        self, finished: Finished, token: str, step: int, now: str, *, has_accounts: bool
     ) -> bool:
         ending = finished.ending
         with_hold = has_accounts and finished.known is not None and isinstance(ending, Posting)

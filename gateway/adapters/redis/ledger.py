@@ -71,7 +71,12 @@ class RedisLedger:
         self._memory = Recollection()
         self._epoch: int | None = None
         self._healing = Healing(
-            self._line, self._keys, worker or "", self._numbers, self._memory, hold_ttl_ms
+            self._line,
+            self._keys,
+            worker=worker or "",
+            numbers=self._numbers,
+            memory=self._memory,
+            hold_ttl_ms=hold_ttl_ms,
         )
 
     async def start(self) -> None:

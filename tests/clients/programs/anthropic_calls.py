@@ -14,6 +14,7 @@ import time
 import anthropic
 
 _naps: list[float] = []
+_clients: dict[str, anthropic.AnthropicBedrock] = {}
 
 
 def note_naps(*, take_them: bool) -> None:
@@ -28,24 +29,32 @@ def note_naps(*, take_them: bool) -> None:
     time.sleep = nap
 
 
+def client_with(arguments: dict) -> anthropic.AnthropicBedrock:
+    """A client made so. Kept, since it remembers no retries and is slow to make."""
+    made_of = json.dumps(arguments)
+    if made_of not in _clients:
+        _clients[made_of] = anthropic.AnthropicBedrock(**arguments)
+    return _clients[made_of]
+
+
 def run(call: dict) -> dict:
     """One call. `create` is the usual one, `post` sends anything to any path."""
     result: dict = {"name": call["name"], "answer": None, "error": None}
     _naps.clear()
-    with anthropic.AnthropicBedrock(**call.get("client", {})) as client:
-        try:
-            if call["operation"] == "post":
-                client.post(cast_to=object, **call["arguments"])
-            else:
-                create(client, call, result)
-        except anthropic.APIStatusError as error:
-            result["error"] = {
-                "kind": type(error).__name__,
-                "code": error.response.headers.get("x-amzn-errortype"),
-                "message": error.message,
-                "status": error.status_code,
-                "headers": dict(error.response.headers),
-            }
+    client = client_with(call.get("client", {}))
+    try:
+        if call["operation"] == "post":
+            client.post(cast_to=object, **call["arguments"])
+        else:
+            create(client, call, result)
+    except anthropic.APIStatusError as error:
+        result["error"] = {
+            "kind": type(error).__name__,
+            "code": error.response.headers.get("x-amzn-errortype"),
+            "message": error.message,
+            "status": error.status_code,
+            "headers": dict(error.response.headers),
+        }
     result["naps"] = list(_naps)
     return result
 

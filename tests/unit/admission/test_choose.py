@@ -163,7 +163,9 @@ def test_what_is_only_observed_does_not_cut_a_divisible_rung():
 def test_a_rolling_window_counts_the_current_and_so_many_whole_ones_before_it():
     claim = budget(1, 100, rolling=2, at=MIDNIGHT)
     days = [f"usd:org/acme:rolling-day:UTC:2026-{day}" for day in ("04-28", "04-29", "04-30")]
-    spent = dict(zip(days, (Balance(posted=30), Balance(posted=40), Balance(pending=50)), strict=True))
+    spent = dict(
+        zip(days, (Balance(posted=30), Balance(posted=40), Balance(pending=50)), strict=True)
+    )
     held = AccountStates(balances=spent, buckets={}, leases={})
     today = choose([rung(claim)], held, MIDNIGHT_MS)
     assert today.seats[0].used == 90, "the 28th is out"

@@ -4,7 +4,6 @@ import ssl
 import pytest
 
 from gateway.compose.proxy import (
-    hold_ttl_ms,
     home_region,
     load_rules,
     open_data_plane,
@@ -33,10 +32,6 @@ def test_the_hosts_that_are_served_are_named_or_follow_from_the_address(
     make_settings, settings, hosts
 ):
     assert served_hosts(make_settings(**settings)) == hosts
-
-
-def test_a_hold_outlives_the_wait_for_the_head_and_a_drained_answer(make_settings):
-    assert hold_ttl_ms(make_settings(upstream_read_timeout_s="7")) >= (7 + 300) * 1000
 
 
 def test_without_a_region_nobody_knows_where_calls_go(make_settings, monkeypatch):

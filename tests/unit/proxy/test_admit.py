@@ -68,6 +68,27 @@ async def test_the_draft_charges_the_hold_if_nobody_settles_the_call():
     assert (record["org"], record["user"], record["operation"]) == ("acme", "ada", "Converse")
 
 
+async def test_while_the_journal_is_full_nothing_is_admitted():
+    gate, is_full = Gate(), True
+    gate.stage = Admit(
+        lambda: gate._rules,
+        gate.ledger,
+        gate.clock,
+        release=gate.released.append,
+        hold_ttl_ms=60_000,
+        is_journal_full=lambda: is_full,
+    )
+    error = await gate.refusal(identified_call())
+    assert (error.reason, error.fault, error.retry_after_s) == (
+        Reason.OVERLOADED,
+        Fault.GATEWAY,
+        5,
+    )
+    assert gate.ledger.commands == []
+    is_full = False
+    await gate.stage(identified_call())
+
+
 async def test_a_budget_that_cannot_take_the_hold_refuses_and_holds_nothing():
     gate = Gate(POLICY.replace("limit_usd: 1", "limit_usd: 0.001"))
     error = await gate.refusal(identified_call())

@@ -29,7 +29,7 @@ async def test_a_head_that_never_ends_is_closed():
 
 
 async def test_the_next_head_on_a_connection_has_a_deadline_too():
-    async with run_plane(header_timeout_s=0.05) as plane:
+    async with run_plane(header_timeout_s=0.15) as plane:
         connection = await plane.connect()
         await connection.send(request())
         assert (await connection.answer()).status == 200
@@ -38,25 +38,25 @@ async def test_the_next_head_on_a_connection_has_a_deadline_too():
 
 
 async def test_a_head_that_begins_while_a_call_runs_has_a_deadline_once_the_call_is_over():
-    async with run_plane(header_timeout_s=0.02) as plane:
+    async with run_plane(header_timeout_s=0.15) as plane:
         plane.upstream.gate.clear()
         connection = await plane.connect()
         await connection.send(request())
         await plane.upstream.asked.wait()
         await connection.send(b"POST /model/x HTT")
-        await _pass(0.1)
+        await _pass(0.25)
         plane.upstream.gate.set()
         assert (await connection.answer()).status == 200
         assert await connection.ended() == b""
 
 
 async def test_an_idle_connection_between_calls_is_kept():
-    async with run_plane(header_timeout_s=0.01) as plane:
+    async with run_plane(header_timeout_s=0.15) as plane:
         connection = await plane.connect()
         whole = request(body=converse_body("x" * 100_000))
         await connection.send(whole[:300], whole[300:50_000], whole[50_000:])
         assert (await connection.answer()).status == 200
-        await _pass(0.05)
+        await _pass(0.25)
         await connection.send(request())
         assert (await connection.answer()).status == 200
 
@@ -67,7 +67,7 @@ async def test_the_deadline_of_heads_never_cuts_a_call_whose_body_comes_in_piece
     whole = request(body=converse_body("x" * 4000))
     head, _, body = whole.partition(b"\r\n\r\n")
     size = -(-len(body) // pieces)
-    async with run_plane(header_timeout_s=0.05) as plane:
+    async with run_plane(header_timeout_s=0.15) as plane:
         plane.upstream.gate.clear()
         connection = await plane.connect()
         protocol = await _protocol(plane)
@@ -77,7 +77,7 @@ async def test_the_deadline_of_heads_never_cuts_a_call_whose_body_comes_in_piece
             protocol.data_received(body[start : start + size])
             await asyncio.sleep(0)
         await plane.upstream.asked.wait()
-        await _pass(0.1)
+        await _pass(0.25)
         plane.upstream.gate.set()
         assert (await connection.answer()).status == 200
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -19,8 +20,7 @@ from tests.fakes.observers import RememberingObserver
 from tests.fakes.waiting import until
 
 LINE = (
-    "import os, signal, socket\n"
-    f"s = socket.socket(fileno=int(os.environ['{LIFELINE_VARIABLE}']))\n"
+    f"import os, signal, socket\ns = socket.socket(fileno=int(os.environ['{LIFELINE_VARIABLE}']))\n"
 )
 SERVES = LINE + "s.send(b'ready'); s.recv(1)"
 DEAF = (
@@ -128,6 +128,35 @@ async def test_stopping_asks_first_and_insists_later(monkeypatch):
         await supervisor.ended
     assert not is_alive(pids["b"])
     assert supervisor.observer.facts == []
+
+
+async def test_who_ends_last_is_told_only_when_the_others_have_ended(tmp_path):
+    told = tmp_path / "told"
+    slow = LINE + (
+        "import pathlib, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: pathlib.Path(os.environ['TOLD']).touch())\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: sys.exit())\n"
+        "s.send(b'ready')\n"
+        "while True: signal.pause()"
+    )
+    last = replace(child("b", SERVES), ends_last=True)
+    async with running(child("a", slow, TOLD=str(told)), last) as supervisor:
+        async with asyncio.timeout(20):
+            await supervisor.all_ready.wait()
+        pids = dict(supervisor.pids)
+        supervisor.stop()
+        await until(told.exists, pause_s=0.005)
+        assert is_alive(pids["b"])
+        os.kill(pids["a"], signal.SIGUSR1)
+        await supervisor.ended
+    assert not is_alive(pids["b"])
+    assert supervisor.observer.facts == []
+
+
+async def test_those_who_end_last_may_be_all_there_are():
+    async with running(replace(child("a", SERVES), ends_last=True)) as supervisor:
+        async with asyncio.timeout(20):
+            await supervisor.all_ready.wait()
 
 
 async def test_a_child_sees_its_own_environment_and_its_line_and_nothing_else():

@@ -9,6 +9,7 @@ from gateway.adapters.dynamodb.tables import create_tables
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.admission.ports import AccountRow
+from gateway.admission.shards import shard_of
 from gateway.domain.errors import GatewayError
 from tests.fakes.clock import FakeClock
 from tests.fakes.records import document_of
@@ -75,10 +76,17 @@ async def test_a_row_says_how_long_it_is_worth_keeping(write, rows):
 
 async def test_each_shard_has_rows_of_its_own(write, rows):
     platform = "usd:platform:month:UTC:2026-11"
-    await write(document_of("a", cost_nano_usd=1, accounts=(platform,)), shard="s0")
-    await write(document_of("b", cost_nano_usd=2, accounts=(platform,)), shard="s1")
-    assert [row.posted for row in await rows().rows("s0")] == [1]
-    assert [row.posted for row in await rows().rows("s1")] == [2]
+    orgs = ["a", "b", "c", "d"]
+    await write(
+        *(
+            document_of(org, org=org, cost_nano_usd=10**number, accounts=(platform,))
+            for number, org in enumerate(orgs)
+        ),
+        shards=2,
+    )
+    for shard in (0, 1):
+        expected = sum(10**n for n, org in enumerate(orgs) if shard_of(org, 2) == shard)
+        assert [row.posted for row in await rows().rows(f"s{shard}")] == [expected]
 
 
 async def test_a_missing_table_says_how_to_make_it(client):

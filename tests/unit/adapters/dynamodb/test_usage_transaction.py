@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from gateway.adapters.dynamodb.usage_transaction import Place, account_partition, actions_of
+from gateway.admission.shards import shard_of
 from gateway.journal.change import Change
 from tests.fakes.records import document_of
 
-PLACE = Place(prefix="t_", shard="s3", lane=2)
+PLACE = Place(prefix="t_", shards=4, lane=2)
 MONTH = "usd:org/acme:month:UTC:2026-11"
 
 
@@ -46,12 +49,29 @@ def test_what_does_not_change_is_not_written():
 def test_an_accounts_row_is_in_its_shard_and_the_writers_lane():
     actions = actions_of(PLACE, [Change.of(document_of(cost_nano_usd=9, accounts=(MONTH,)))])
     (update,) = updates(actions, "t_ledger_accounts")
-    assert update["Key"]["part"]["S"] == account_partition("s3", 2) == "s3#2"
+    shard = f"s{shard_of('acme', 4)}"
+    assert update["Key"]["part"]["S"] == account_partition(shard, 2) == f"{shard}#2"
     assert update["Key"]["account"]["S"].endswith(f"#{MONTH}")
     assert update["ExpressionAttributeValues"][":posted"] == {"N": "9"}
     assert (
         update["UpdateExpression"] == "SET #expires = :expires ADD #posted :posted, #calls :calls"
     )
+
+
+def test_a_platform_wide_account_has_a_row_on_each_shard_it_was_charged_on():
+    platform = "usd:platform:month:UTC:2026-11"
+    orgs = ["a", "b", "c", "d", "e", "f"]
+    changes = [
+        Change.of(document_of(org, org=org, cost_nano_usd=1, accounts=(platform,))) for org in orgs
+    ]
+    found = {
+        update["Key"]["part"]["S"]: update["ExpressionAttributeValues"][":posted"]["N"]
+        for update in updates(actions_of(PLACE, changes), "t_ledger_accounts")
+    }
+    assert found == {
+        f"s{shard}#2": str(count)
+        for shard, count in Counter(shard_of(org, 4) for org in orgs).items()
+    }
 
 
 def test_hours_are_kept_for_more_than_a_year_and_days_for_five():

@@ -57,6 +57,9 @@ def test_a_note_that_is_only_partly_written_is_taken_back(tmp_path, monkeypatch)
     monkeypatch.undo()
     assert [note.request_id for note in scan(segment.path.read_bytes()).notes] == ["whole"]
     assert segment.append(encode_ack("next")) == len(encode_ack("whole"))
+    found = scan_segment(segment.path)
+    assert [note.request_id for note in found.notes] == ["whole", "next"]
+    assert found.damaged == 0
 
 
 def test_a_sync_that_failed_is_not_tried_again_on_the_same_file(tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ async def test_i12_an_edition_reaches_every_shard_and_never_goes_back(client, le
         assert isinstance(await ledger.reserve(plan(f"a{number}", seen=(edition(4),))), Granted)
 
 
-async def test_i12_a_plan_of_a_newer_edition_proves_it_to_a_shard_that_forgot(client, ledgers):
+async def test_i12_a_plan_of_a_newer_edition_proves_it_to_a_shard_that_forgot(ledgers):
     ledger = ledgers[0]
     assert isinstance(await ledger.reserve(plan("new", seen=(edition(9),))), Granted)
     stale = await ledger.reserve(plan("old", seen=(edition(8),)))

@@ -34,7 +34,21 @@ def test_every_lua_file_is_part_of_the_library():
         assert file.read_text("utf-8") in code
 
 
-@pytest.mark.parametrize("name", ["operations", "reserve", "post", "void", "expire", "heartbeat", "reassert", "control", "rebuild", "journal"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "operations",
+        "reserve",
+        "post",
+        "void",
+        "expire",
+        "heartbeat",
+        "reassert",
+        "control",
+        "rebuild",
+        "journal",
+    ],
+)
 def test_a_lua_file_documents_its_functions_as_an_api(name):
     header = re.split(r"^[^-\n]", (LUA / f"{name}.lua").read_text("utf-8"), flags=re.MULTILINE)[0]
     for word in ("KEYS", "ARGV", "Example", "FCALL", "Reply"):

@@ -11,7 +11,16 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.rebuild import RedisRebuild
 from gateway.admission.ports import AccountRow
 from gateway.domain.reservation import Granted, NotDecided, Obstacle, PostVerdict, VoidVerdict
-from tests.fakes.ledgers import DAY_MS, HandClock, budget, lease, plan, posting, rate, state_of_redis
+from tests.fakes.ledgers import (
+    DAY_MS,
+    HandClock,
+    budget,
+    lease,
+    plan,
+    posting,
+    rate,
+    state_of_redis,
+)
 
 TODAY = "usd:org/acme:day:UTC:2026-05-01"
 
@@ -129,7 +138,7 @@ async def test_many_who_meet_the_rollback_at_once_heal_once(ledger, client):
     assert ledger._healing._healed == 1
 
 
-async def test_nothing_forgotten_means_nothing_healed(ledger, client):
+async def test_nothing_forgotten_means_nothing_healed(ledger):
     async def call(number):
         await ledger.reserve(plan(f"r{number}", *claims()))
         await ledger.post(posting(f"r{number}", 1))
@@ -139,7 +148,7 @@ async def test_nothing_forgotten_means_nothing_healed(ledger, client):
     assert ledger._healing._begun == 0
 
 
-async def test_calls_that_were_cancelled_are_no_loss(ledger, client):
+async def test_calls_that_were_cancelled_are_no_loss(ledger):
     tasks = [asyncio.create_task(ledger.reserve(plan(f"c{n}", *claims()))) for n in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
@@ -172,13 +181,12 @@ async def test_i8_a_place_that_ran_out_is_not_brought_back(ledger, client, clock
     clock.wait(1_000)
     assert isinstance(await ledger.reserve(plan("next", only)), Granted)
     await ledger.heartbeat()
-    live = [at for at in (await state_of_redis(client)).leases["concurrency:org/acme"].values()]
-    assert len([at for at in live if at > clock()]) == 1
+    places = (await state_of_redis(client)).leases["concurrency:org/acme"]
+    assert len([at for at in places.values() if at > clock()]) == 1
 
 
-async def test_a_hold_whose_ending_failed_is_not_kept_forever(ledger, client, clock):
+async def test_a_hold_whose_ending_failed_is_not_kept_forever(ledger, clock):
     await ledger.reserve(plan("a", *claims()))
-    await client.config_set("maxmemory", 0)
     ledger._memory.ending("a")
     clock.wait(30_000)
     await ledger.heartbeat()

@@ -1,0 +1,132 @@
+"""At rest: the bill, the table and the ledger say the same, to the nano-dollar (I4, I5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.domain.ids import RequestId
+from gateway.journal.codec import from_item
+from tests.simulation.recovery import rows_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def compare_books(world: World) -> None:
+    """Raises: ViolationError."""
+    _nothing_is_open(world)
+    records = {
+        RequestId(key[0]): from_item(item)
+        for key, item in world.dynamo.tables["token_usage"].items()
+    }
+    _against_the_bill(world, records)
+    sums = account_sums(world)
+    _rows_are_sums(world, records, sums)
+    if world.has_lost_writes:
+        _differences_are_explained(world, records, sums)
+        world.operator.rebuild(1_000_000, rows_of(sums))
+        world.deliver_all()
+        world.come_to_rest()
+        if account_sums(world) != sums:
+            raise world.trace.violation("the books changed while nothing happened")
+    for key in sorted(set(sums) - world.laws.lineage.gone):
+        spent, _, overrun = world.state.balances.get(key, (0, 0, 0))
+        if (spent, overrun) != sums[key]:
+            raise world.trace.violation(
+                f"I5: {key} has {spent} (overrun {overrun}) in the ledger, {sums[key]} in the books"
+            )
+    extra = [k for k, (spent, _, _) in world.state.balances.items() if spent and k not in sums]
+    if extra:
+        raise world.trace.violation(f"I5: the books know nothing of {extra}")
+
+
+def account_sums(world: World) -> dict[str, tuple[int, int]]:
+    """Posted and overrun of each account, over all lanes of its row."""
+    sums: dict[str, tuple[int, int]] = {}
+    for (_, sort_key), item in world.dynamo.tables["ledger_accounts"].items():
+        key = sort_key.partition("#")[2]
+        posted, overrun = (
+            int(item[name]["N"]) if name in item else 0 for name in ("posted", "overrun")
+        )
+        known = sums.get(key, (0, 0))
+        sums[key] = (known[0] + posted, known[1] + overrun)
+    return sums
+
+
+def _nothing_is_open(world: World) -> None:
+    if world.state.due:
+        raise world.trace.violation(f"I4: {sorted(world.state.due)} never ended", world.state.due)
+    held = {key: b[1] for key, b in world.state.balances.items() if b[1]}
+    if held or any(world.state.leases.values()):
+        raise world.trace.violation(f"I4: held for nobody: {held or world.state.leases}")
+    if world.state.journal_length:
+        raise world.trace.violation(f"I5: {world.state.journal_length} records are not flushed")
+    if letters := world.dynamo.tables["dead_letters"]:
+        raise world.trace.violation(f"I5: dead letters: {next(iter(letters.values()))}")
+    for gateway in world.gateways:
+        owed = gateway.outbox.open_notes
+        if owed or len(gateway.replayer._adopted):
+            raise world.trace.violation(f"I4: {gateway.life.name} still owes {owed} endings")
+        folders = {path.name for path in gateway.root.iterdir()} - {
+            g.life.name for g in world.gateways
+        }
+        if folders:
+            raise world.trace.violation(f"I4: nobody took up {sorted(folders)}", folders)
+
+
+def _against_the_bill(world: World, records: dict[RequestId, dict[str, Any]]) -> None:
+    for name in world.bedrock.bill:
+        if name not in records:
+            raise world.trace.violation(f"I5: {name} was billed and is in no book", [name])
+    for name, record in records.items():
+        charge, billed = record["cost_nano_usd"], world.bedrock.nano_usd(name)
+        is_known = name in world.bedrock.bill
+        if record["exact"] and (not is_known or charge != billed):
+            raise world.trace.violation(f"I5: {name}: charged {charge}, billed {billed}", [name])
+        if charge < billed and name not in world.bedrock.beyond_bound:
+            raise world.trace.violation(f"I5: {name}: {charge} is below {billed}", [name])
+        if name not in world.notebook.plans:
+            raise world.trace.violation(f"I5: {name} was never planned", [name])
+
+
+def _rows_are_sums(
+    world: World, records: dict[RequestId, dict[str, Any]], sums: dict[str, tuple[int, int]]
+) -> None:
+    expected: dict[str, tuple[int, int]] = {}
+    total = 0
+    for record in records.values():
+        total += record["cost_nano_usd"]
+        for key in record["accounts"]:
+            if key.startswith("usd:"):
+                posted, overrun = expected.get(key, (0, 0))
+                expected[key] = (
+                    posted + record["cost_nano_usd"],
+                    overrun + record["overrun_nano_usd"],
+                )
+    if {k: v for k, v in sums.items() if any(v)} != {k: v for k, v in expected.items() if any(v)}:
+        raise world.trace.violation(f"I5: account rows {sums} are not the records' {expected}")
+    rolled = sum(
+        int(item["nano_usd"]["N"])
+        for (key, _), item in world.dynamo.tables["usage_rollups"].items()
+        if key.startswith("day|platform|platform|") and "nano_usd" in item
+    )
+    if rolled != total:
+        raise world.trace.violation(f"I5: rollups say {rolled}, the records {total}")
+
+
+def _differences_are_explained(
+    world: World, records: dict[RequestId, dict[str, Any]], sums: dict[str, tuple[int, int]]
+) -> None:
+    """Before a rebuild the ledger may lack what no living worker could tell it, and nothing else."""
+    fates = world.laws.lineage.fates
+    for key in sorted(set(sums) - world.laws.lineage.gone):
+        lacking = sum(
+            record["cost_nano_usd"]
+            for name, record in records.items()
+            if key in record["accounts"] and (name not in fates or not fates[name].counts)
+        )
+        spent = world.state.balances.get(key, (0, 0, 0))[0]
+        if spent != sums[key][0] - lacking:
+            raise world.trace.violation(
+                f"I5: {key} has {spent}, the books {sums[key][0]}, explained {lacking}"
+            )

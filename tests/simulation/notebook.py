@@ -1,0 +1,50 @@
+"""What the world has seen beside the server: plans, and what each worker was told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from gateway.domain.ids import RequestId
+from gateway.domain.reservation import AdmissionPlan, Seen, SeenKind
+from tests.simulation.rules import ORG
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """A worker was told something about a call, after so many of its heartbeats."""
+
+    worker: str
+    beat: int
+    is_ended: bool = False
+
+
+@dataclass(slots=True)
+class Notebook:
+    """Invariant: only what a living process was really told is written down here."""
+
+    plans: dict[RequestId, AdmissionPlan] = field(default_factory=dict)
+    told: dict[RequestId, Acknowledged] = field(default_factory=dict)
+    beats: Counter[str] = field(default_factory=Counter)
+    fresh_beats: list[str] = field(default_factory=list)
+    bugs: list[str] = field(default_factory=list)
+
+    def planned(self, plan: AdmissionPlan, version: int) -> AdmissionPlan:
+        """The plan as it is sent: it says from which edition of the policy it was made."""
+        edition = Seen(kind=SeenKind.POLICY, name=ORG, version=version)
+        plan = replace(plan, seen=(edition,))
+        self.plans[plan.request_id] = plan
+        return plan
+
+    def acknowledged_grant(self, worker: str, request_id: RequestId) -> None:
+        """The worker has its hold."""
+        self.told.setdefault(request_id, Acknowledged(worker, self.beats[worker]))
+
+    def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
+        """The worker was told that the ledger knows the end."""
+        self.told[request_id] = Acknowledged(worker, self.beats[worker], is_ended=True)
+
+    def beat(self, worker: str) -> None:
+        """A heartbeat has come through, whole."""
+        self.beats[worker] += 1
+        self.fresh_beats.append(worker)
