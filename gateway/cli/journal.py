@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.output import (
     AsJson,
     Config,
+    print_facts,
     print_json,
     print_rows,
     run_or_exit,
     settings_or_exit,
 )
+from gateway.compose.backlog import measure_backlog
+from gateway.compose.reconcile import reconcile as compare_books
 from gateway.compose.stores import open_journal, open_tables
 from gateway.control.ports import TableState
+from gateway.control.reconcile import Reconciliation
+from gateway.domain.money import NanoUsd, format_usd
 from gateway.domain.observer import ComponentFailed, Fact
+from gateway.journal.dead_letter import DeadLetter
 from gateway.settings import Settings
 from gateway.workers.journal_flusher import JournalFlusher
+from gateway.workers.letter_retry import Retried, retry_letters
 
 app = typer.Typer(no_args_is_help=True, help="Make the tables, look after the journal.")
+letters = typer.Typer(no_args_is_help=True, help="Look after entries that no table took.")
+app.add_typer(letters, name="dead-letters")
 
 _CONSUMER = "cli"
 
@@ -50,10 +59,19 @@ def init(*, config: Config = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(*, config: Config = None, as_json: AsJson = False) -> None:
-    """Say how many records are on their way to the table."""
+    """Say how much is on its way to the table, and how full the journal is."""
     settings = settings_or_exit(config)
-    waiting = run_or_exit(_backlog(settings))
-    _say({"waiting": waiting}, f"{waiting} records are on their way.", as_json=as_json)
+    backlog, level = run_or_exit(measure_backlog(settings))
+    facts = {
+        "waiting": backlog.entries,
+        "size_bytes": backlog.size_bytes,
+        "level": level.name.lower(),
+    }
+    sentence = (
+        f"{backlog.entries} records are on their way ({backlog.size_bytes} bytes); "
+        f"the journal's level is {facts['level']}."
+    )
+    _say(facts, sentence, as_json=as_json)
 
 
 @app.command()
@@ -62,6 +80,58 @@ def flush(*, config: Config = None, as_json: AsJson = False) -> None:
     settings = settings_or_exit(config)
     flushed = run_or_exit(_flush(settings))
     _say({"flushed": flushed}, f"{flushed} records were brought to the table.", as_json=as_json)
+
+
+@app.command()
+def reconcile(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Compare ledger, records, account rows and outboxes to the nano-dollar; exit 1 if they differ.
+
+    Reads the whole table of records.
+    """
+    settings = settings_or_exit(config)
+    result = run_or_exit(compare_books(settings))
+    if as_json:
+        print_json(asdict(result))
+    else:
+        _print_reconciliation(result)
+    if result.differences:
+        raise typer.Exit(1)
+
+
+@letters.command("list")
+def list_letters(*, config: Config = None, as_json: AsJson = False) -> None:
+    """List the journal entries that no table took, and why. Their content is not shown."""
+    settings = settings_or_exit(config)
+    found = run_or_exit(_letters(settings))
+    columns = ("letter_id", "position", "size_bytes", "why")
+    rows = [[getattr(letter, column) for column in columns] for letter in found]
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_rows(columns, rows)
+
+
+@letters.command("retry")
+def retry(
+    letter_ids: Annotated[
+        list[str] | None, typer.Argument(help="Which ones, by their letter_id; all if none.")
+    ] = None,
+    *,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try to bring dead letters to their table after all; exit 1 if one stays."""
+    settings = settings_or_exit(config)
+    outcomes = run_or_exit(_retry(settings, letter_ids or []))
+    if as_json:
+        print_json([asdict(outcome) for outcome in outcomes])
+    else:
+        print_rows(
+            ("letter_id", "outcome"),
+            [(outcome.letter_id, outcome.why or "written") for outcome in outcomes],
+        )
+    if any(outcome.why for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 class _ToStandardError:
@@ -78,9 +148,14 @@ async def _init(settings: Settings) -> list[TableState]:
         return await tables.create()
 
 
-async def _backlog(settings: Settings) -> int:
-    async with open_journal(settings, _CONSUMER) as journal:
-        return await journal.backlog()
+async def _letters(settings: Settings) -> list[DeadLetter]:
+    async with open_tables(settings) as tables:
+        return [letter async for letter in tables.dead_letters.letters()]
+
+
+async def _retry(settings: Settings, letter_ids: list[str]) -> list[Retried]:
+    async with open_tables(settings, _CONSUMER) as tables:
+        return await retry_letters(tables.dead_letters, tables.usage, letter_ids)
 
 
 async def _flush(settings: Settings) -> int:
@@ -93,6 +168,25 @@ async def _flush(settings: Settings) -> int:
         while count := await flusher.flush_once():
             flushed += count
         return flushed
+
+
+def _print_reconciliation(result: Reconciliation) -> None:
+    print_facts(
+        {
+            "accounts": result.accounts,
+            "records": result.records,
+            "recorded": f"{format_usd(NanoUsd(result.recorded_nano_usd))} USD",
+            "pending": f"{format_usd(NanoUsd(result.pending_nano_usd))} USD",
+            "on their way": result.unflushed,
+            "owed by outboxes": sum(outbox.owed for outbox in result.outboxes),
+            "read at rest": "yes" if result.is_quiet else "no: calls came in meanwhile",
+        }
+    )
+    if not result.differences:
+        typer.echo("The books agree.")
+        return
+    columns = ("account", "what", "expected", "found", "ids")
+    print_rows(columns, [[getattr(d, name) for name in columns] for d in result.differences])
 
 
 def _say(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from gateway.adapters.redis.backlog import RedisBacklog
-from gateway.compose.stores import open_journal_client
+from gateway.compose.stores import ledger_shards, open_journal_client
 from gateway.domain.observer import Observer
 from gateway.domain.record import UsageRecord
-from gateway.journal.backlog import BacklogBounds, BacklogLevel, without_optional_fields
+from gateway.journal.backlog import (
+    Backlog,
+    BacklogBounds,
+    BacklogLevel,
+    level_of,
+    without_optional_fields,
+)
 from gateway.settings import Settings
 from gateway.workers.backlog_watcher import BacklogWatcher
 
@@ -44,7 +50,9 @@ async def open_backlog(
 ) -> AsyncIterator[BacklogWatcher]:
     """A watcher that runs for as long as the context lives. One with an observer tells it."""
     async with open_journal_client(settings) as client:
-        watcher = BacklogWatcher(RedisBacklog(client), backlog_bounds(settings), observer)
+        watcher = BacklogWatcher(
+            RedisBacklog(client, ledger_shards(settings)), backlog_bounds(settings), observer
+        )
         await watcher.look()
         watching = asyncio.create_task(watcher.run())
         try:
@@ -53,3 +61,10 @@ async def open_backlog(
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+
+
+async def measure_backlog(settings: Settings) -> tuple[Backlog, BacklogLevel]:
+    """How much waits now, and what level that is. Raises: GatewayError."""
+    async with open_journal_client(settings) as client:
+        backlog = await RedisBacklog(client, ledger_shards(settings)).measure()
+    return backlog, level_of(backlog, backlog_bounds(settings), BacklogLevel.NORMAL)

@@ -16,6 +16,7 @@ from gateway.adapters.dynamodb.key_table import DynamoKeyTable
 from gateway.adapters.dynamodb.tables import (
     DEAD_LETTERS,
     GATEWAY_KEYS,
+    TOKEN_USAGE,
     create_tables,
     missing_tables,
 )
@@ -68,6 +69,11 @@ class Tables:
     account_rows: DynamoAccountRows
     prefix: str
 
+    @property
+    def usage_name(self) -> str:
+        """The name of the table of records."""
+        return self.prefix + TOKEN_USAGE
+
     async def ping(self) -> None:
         """Asks for a sign of life. Raises: GatewayError if a table is missing or silent."""
         await self.usage.read("health-check")
@@ -95,7 +101,11 @@ async def open_tables(settings: Settings, writer: str = "") -> AsyncIterator[Tab
     """
     async with open_dynamodb(settings.dynamodb_endpoint, settings.region) as client:
         prefix = settings.table_prefix
-        place = Place(prefix=prefix, lane=zlib.crc32(writer.encode()) % LANES)
+        place = Place(
+            prefix=prefix,
+            shards=len(ledger_shards(settings)),
+            lane=zlib.crc32(writer.encode()) % LANES,
+        )
         yield Tables(
             client=client,
             usage=DynamoUsageTable(client, place),
@@ -152,7 +162,7 @@ async def open_ledger(settings: Settings, worker: str | None = None) -> AsyncIte
     client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
     try:
         await verify_server(client)
-        shards = [RedisLedger(client, keys=keys, worker=worker) for keys in _shards(settings)]
+        shards = [RedisLedger(client, keys=keys, worker=worker) for keys in ledger_shards(settings)]
         ledger = ShardedLedger(shards) if len(shards) > 1 else shards[0]
         await ledger.start()
         yield ledger
@@ -177,10 +187,12 @@ async def open_journal_client(settings: Settings) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def open_journal(settings: Settings, consumer: str) -> AsyncIterator[RedisJournalStream]:
+async def open_journal(settings: Settings, consumer: str) -> AsyncIterator[AnyJournal]:
     """The usage stream, read as this consumer. Nothing is asked before the first use."""
     async with open_journal_client(settings) as client:
-        yield RedisJournalStream(client, consumer)
+        shards = ledger_shards(settings)
+        streams = [RedisJournalStream(client, consumer, keys=keys) for keys in shards]
+        yield ShardedJournal(streams) if len(streams) > 1 else streams[0]
 
 
 def make_record_finder(journal: AnyJournal, tables: Tables) -> JournalThenTable:
@@ -188,8 +200,11 @@ def make_record_finder(journal: AnyJournal, tables: Tables) -> JournalThenTable:
     return JournalThenTable(journal.find_record, tables.usage)
 
 
-def _shards(settings: Settings) -> tuple[ShardKeys, ...]:
-    return shard_keys(settings.ledger_shards if is_cluster(_redis_url(settings)) else 1)
+def ledger_shards(settings: Settings) -> tuple[ShardKeys, ...]:
+    """The shards of the ledger: several on a cluster only. One, where no ledger is set."""
+    url = settings.redis_url
+    many = url is not None and is_cluster(url.get_secret_value())
+    return shard_keys(settings.ledger_shards if many else 1)
 
 
 def _redis_url(settings: Settings) -> str:

@@ -26,7 +26,6 @@ from gateway.pricing.price_book import PriceBook
 from gateway.pricing.quote import quote
 from gateway.proxy.stage_values import AdmittedCall, IdentifiedCall
 
-
 _JOURNAL_RETRY_S = 5.0
 
 

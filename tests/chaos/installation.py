@@ -42,6 +42,7 @@ from tests.fakes.running_gateway import MASTER_KEY, REPOSITORY
 
 BANNER = re.compile(r"serves Bedrock on (http://\S+), administration on (http://\S+)")
 _LATER_MS = 2 * 3600 * 1000
+_SWEEP_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ class Installation:
         """
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + within_s
-        sweep_from_s = loop.time() + min(5.0, within_s / 2)
+        sweep_from_s = loop.time() + min(_SWEEP_AFTER_S, within_s / 2)
         client = connect(self.ledger_url, timeout_s=5, connect_timeout_s=5)
         observer = RememberingObserver()
         try:

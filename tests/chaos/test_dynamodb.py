@@ -44,17 +44,15 @@ async def has_flushed(stand):
     return not await stand.ledger.xlen("{s0}:usage")
 
 
-@pytest.mark.parametrize("kind", ["throttled", "limited", "internal", "away", "lost"])
-async def test_a_table_that_fails_for_a_while_has_every_record_once_afterwards(
-    stand, way, kind, is_long
-):
+async def test_a_table_that_fails_for_a_while_has_every_record_once_afterwards(stand, way, is_long):
     stand = await stand(dynamodb_endpoint=way.url)
-    await stand.callers.crowd(200 if is_long else 25, at_once=10)
-    fault = way.fail("TransactWriteItems", kind, times=6 if is_long else 3)
     async with flushing(stand):
-        await until(lambda: fault.met == fault.times, within_s=30)
-        way.heal()
-        await until_it_is(lambda: has_flushed(stand), within_s=30)
+        for seed, kind in enumerate(("throttled", "limited", "internal", "away", "lost")):
+            fault = way.fail("TransactWriteItems", kind, times=6 if is_long else 2)
+            await stand.callers.crowd(200 if is_long else 8, at_once=8, seed=seed)
+            await until(lambda: fault.met == fault.times, within_s=30)  # noqa: B023 - awaited here
+            way.heal()
+            await until_it_is(lambda: has_flushed(stand), within_s=30)
     books = await stand.agreed()
     assert len(books.records) >= len(books.bill)
 

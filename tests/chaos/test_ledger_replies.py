@@ -88,7 +88,7 @@ async def test_a_server_without_the_functions_gets_them_in_the_call_that_missed_
 
 
 async def test_one_lost_exchange_is_repeated_with_the_same_id_and_counts_once(stand, redis_way):
-    stand = await stand(redis_url=redis_way.url)
+    stand = await stand(redis_url=redis_way.url, redis_timeout_ms=400)
     calls = 1
     for name in ("reserve", "post"):
         for mishap in (

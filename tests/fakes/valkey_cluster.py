@@ -89,10 +89,7 @@ async def _join(ports: list[int]) -> None:
         for client in clients:
             while True:
                 info = await client.execute_command("CLUSTER INFO")
-                text = info.decode() if isinstance(info, bytes) else str(info)
-                if "cluster_state:ok" in text and "cluster_known_nodes:3" in text:
+                if (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", "3"):
                     break
-                if isinstance(info, dict) and info.get("cluster_state") == "ok" and info.get("cluster_known_nodes") == "3":
-                    break
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # nothing tells when the nodes have agreed
             await client.aclose()

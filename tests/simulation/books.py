@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.domain.ids import RequestId
 from gateway.journal.codec import from_item
-from tests.simulation.recovery import rows_of
+from tests.simulation.recovery import account_sums
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -20,14 +20,14 @@ def compare_books(world: World) -> None:
         for key, item in world.dynamo.tables["token_usage"].items()
     }
     _against_the_bill(world, records)
-    sums = account_sums(world)
+    sums = account_sums(world.dynamo)
     _rows_are_sums(world, records, sums)
     if world.has_lost_writes:
         _differences_are_explained(world, records, sums)
-        world.operator.rebuild(1_000_000, rows_of(sums))
+        world.operator.rebuild()
         world.deliver_all()
         world.come_to_rest()
-        if account_sums(world) != sums:
+        if account_sums(world.dynamo) != sums:
             raise world.trace.violation("the books changed while nothing happened")
     for key in sorted(set(sums) - world.laws.lineage.gone):
         spent, _, overrun = world.state.balances.get(key, (0, 0, 0))
@@ -38,19 +38,6 @@ def compare_books(world: World) -> None:
     extra = [k for k, (spent, _, _) in world.state.balances.items() if spent and k not in sums]
     if extra:
         raise world.trace.violation(f"I5: the books know nothing of {extra}")
-
-
-def account_sums(world: World) -> dict[str, tuple[int, int]]:
-    """Posted and overrun of each account, over all lanes of its row."""
-    sums: dict[str, tuple[int, int]] = {}
-    for (_, sort_key), item in world.dynamo.tables["ledger_accounts"].items():
-        key = sort_key.partition("#")[2]
-        posted, overrun = (
-            int(item[name]["N"]) if name in item else 0 for name in ("posted", "overrun")
-        )
-        known = sums.get(key, (0, 0))
-        sums[key] = (known[0] + posted, known[1] + overrun)
-    return sums
 
 
 def _nothing_is_open(world: World) -> None:

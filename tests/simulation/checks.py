@@ -49,7 +49,7 @@ class Laws:
         name, args = _function(message)
         words = parts(reply) if name in _CALLS and isinstance(reply, list) else []
         verdict = str(words[1]) if len(words) > 1 else ""
-        if name == "reserve":
+        if name == "reserve" and words:
             self._after_reserve(RequestId(str(words[0])), words, before, after, now_ms)
         elif name == "heartbeat" and words:
             self._extend(args, int(words[2]), words[4:])
@@ -59,7 +59,7 @@ class Laws:
             self.lineage.versions[str(args[0])] = int(words[1])
         elif name == "put_accounts" and verdict == "SET":
             self._from_books(message, after)
-        self._note_fates(after, now_ms)
+        self._note_fates(after, now_ms, was_restored=verdict == "RESTORED")
         self.standing(after)
 
     def standing(self, state: State) -> None:
@@ -193,7 +193,7 @@ class Laws:
                 if fate.state == "unheld":
                     self.lineage.in_books.add((name, key))
 
-    def _note_fates(self, state: State, now_ms: int) -> None:
+    def _note_fates(self, state: State, now_ms: int, *, was_restored: bool = False) -> None:
         fates = self.lineage.fates
         for name in [n for n in fates if n not in state.holds and f"hold:{n}" not in self.lineage.gone]:
             self._expect(False, f"I4: {name} was forgotten, it was {fates[name]}", name)  # noqa: FBT003 - says what happened
@@ -203,7 +203,10 @@ class Laws:
             charge, rank = (int(words[1]), int(words[2])) if len(words) > 1 else (0, 0)
             if before and (before.state, before.charge, before.rank) == (words[0], charge, rank):
                 continue
-            was = None if f"hold:{name}" in self.lineage.gone else (before and before.state)
+            is_gone = f"hold:{name}" in self.lineage.gone
+            was = None if is_gone else (before and before.state)
+            if was is None and was_restored and words[0] != "pending":
+                was = "pending"  # made again and ended in the same step
             self._expect(words[0] in _NEXT[was], f"I3: {name}: {was} became {words}", name)
             if words[0] == "expired":
                 late_ms = now_ms - self.lineage.deadlines[name]
@@ -212,7 +215,11 @@ class Laws:
                 better = (rank, charge) > (before.rank, before.charge)
                 self._expect(better, f"I3: {name}: {before} gave way to {words}", name)
             counts = was in ("pending", "expired", "unheld") and words[0] != "voided"
-            fates[name] = Fate(words[0], charge, rank, counts)
+            if is_gone and before is not None and before.counts:
+                # A repeat after its tombstone: for the journal only. The first charge stands.
+                fates[name] = Fate(words[0], charge, rank, counts=True, counted=before.counted)
+            else:
+                fates[name] = Fate(words[0], charge, rank, counts=counts, counted=charge)
             self._trace.tell(words[0], f"{name} {charge} rank {rank}" if rank else str(name))
             self.lineage.gone.discard(f"hold:{name}")
 

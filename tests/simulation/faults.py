@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.domain.period import Period, windows_at
+from tests.simulation.gateways import HEARTBEAT_MS
 from tests.simulation.network import Fate, Store
 from tests.simulation.rules import new_edition
 from tests.simulation.server import Copy
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from tests.simulation.lineage import Lineage
     from tests.simulation.world import World
 
+_LONGEST_WAIT_MS = 1_000
+_LONGEST_FLIGHT_MS = 60_000
+_LONGEST_LAG_MS = 90_000  # a worker remembers for two minutes
 _FAULTY_FATES = [fate for fate in Fate if fate is not Fate.ARRIVES]
 
 
@@ -25,6 +29,7 @@ class Faults:
         self._world = world
         self._dice = world.dice
         self._replica: tuple[Copy, Lineage] | None = None
+        self._replica_ms = 0
         dice = self._dice
         self._loss = dice.choice((0.0, 0.05, 0.2))
         deaths, moves = dice.choice((0, 1, 4)), dice.choice((0, 0, 1, 3))
@@ -40,6 +45,7 @@ class Faults:
             self._replicate: moves,
             self._fail_over: moves,
             self._flush_all: 0.3 if moves else 0,
+            self._rebuild: 1 if moves else 0,
             self._change_rules: 2,
             self._jump: 0.5,
         }
@@ -94,7 +100,24 @@ class Faults:
             current, _ = windows_at(period, self._world.edition_zone, now)
             ms = max(1, current.end_ms - now_ms + self._dice.choice((-1, 0, 1)))
         self._world.trace.tell("wait", f"{ms} ms")
+        self._time_out(ms)
+        if self._replica and self._world.now_ms + ms - self._replica_ms > _LONGEST_LAG_MS:
+            self._replicate()
+        for gateway in self._world.gateways:
+            gateway.miss_heartbeats(ms // HEARTBEAT_MS)
         self._world.pass_time(ms)
+
+    def _time_out(self, ms: int) -> None:
+        """Nobody waits for seconds, and nothing is on the wire for minutes."""
+        world = self._world
+        for message in list(world.network.flying):
+            if ms > _LONGEST_WAIT_MS and message.is_awaited:
+                fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
+                world.network.deliver(message, self._dice.choice(fates))
+                world.settle_down()
+        for message in list(world.network.flying):
+            if ms > _LONGEST_FLIGHT_MS and not message.is_awaited:
+                world.network.deliver(message, Fate.REQUEST_LOST)
 
     def _hang_up(self) -> None:
         if self._world.bedrock.open:
@@ -130,6 +153,7 @@ class Faults:
 
     def _replicate(self) -> None:
         self._replica = (self._world.server.copy(), self._world.laws.lineage.copy())
+        self._replica_ms = self._world.now_ms
         self._world.trace.tell("replica stops")
 
     def _fail_over(self) -> None:
@@ -146,6 +170,11 @@ class Faults:
         self._world.server.lose_everything()
         self._after_loss(type(self._world.laws.lineage)())
         self._world.trace.tell("flushall")
+
+    def _rebuild(self) -> None:
+        """Somebody finds a ledger without accounts, and sets it from the books."""
+        if "epoch" not in self._world.state.control:
+            self._world.operator.rebuild()
 
     def _after_loss(self, lineage: Lineage) -> None:
         world = self._world

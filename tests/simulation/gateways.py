@@ -6,6 +6,7 @@ are the product's own. What the proxy does around them (`proxy/handler.py`) is `
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from gateway.proxy.stage_values import IdentifiedCall
 from gateway.workers.journal_flusher import JournalFlusher
 from gateway.workers.outbox_replayer import OutboxReplayer, ReplayBounds
 from gateway.workers.reservation_sweeper import ReservationSweeper
+from tests.simulation.dynamo_model import DynamoModel
 from tests.simulation.loop import Life, SimulationLoop
 from tests.simulation.network import NOW, Network, RemoteDynamoDb, RemoteRedis
 from tests.simulation.notebook import Notebook
@@ -38,6 +40,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.upstream import Bedrock
 
 HOLD_TTL_MS = 30_000
+HEARTBEAT_MS = 5_000
 _BOUNDS = OutboxBounds(
     segment_bytes=6_000, segment_age_s=60.0, kept_segments=2, group_s=0, look_s=0, probe_bytes=64
 )
@@ -48,6 +51,7 @@ class Surroundings(Protocol):
 
     loop: SimulationLoop
     network: Network
+    dynamo: DynamoModel
     trace: Trace
     notebook: Notebook
     bedrock: Bedrock
@@ -107,7 +111,8 @@ class Process:
         except GatewayError as error:
             self.world.trace.tell(f"{name} failed", f"{self.life.name} {error.reason.value}")
         except Exception as exc:  # noqa: BLE001 - a bug is what the simulation looks for
-            self.world.notebook.bugs.append(f"{name} of {self.life.name}: {exc!r}")
+            text = f"{name} of {self.life.name}: {exc!r}\n{traceback.format_exc()}"
+            self.world.notebook.bugs.append(text)
         finally:
             self.busy.discard(name)
 
@@ -203,9 +208,17 @@ class Gateway(Process):
         self.begin("heartbeat", self._heartbeat)
 
     async def _heartbeat(self) -> None:
+        self.world.notebook.beats[self.life.name] += 1
         await self.ledger.heartbeat()
-        self.world.notebook.beat(self.life.name)
+        self.world.notebook.fresh_beats.append(self.life.name)
         self.is_healed = True
+
+    def miss_heartbeats(self, count: int) -> None:
+        """A long while in which none of its heartbeats came through: time passes for its memory."""
+        if not self.life.is_dead:
+            for _ in range(min(count, 100)):
+                self.ledger._memory.beat()
+            self.world.notebook.beats[self.life.name] += count
 
     def replay(self) -> None:
         """A round of the replayer, with what dead workers of this host left."""
@@ -253,15 +266,19 @@ class Flusher(Process):
         self.lane = lane
 
     def _start(self) -> None:
-        redis: Any = RemoteRedis(self.world.network, self.life)
-        dynamo: Any = RemoteDynamoDb(self.world.network, self.life)
-        # A consumer that nobody waits for: what the other one is writing is taken for left behind.
-        stream = RedisJournalStream(redis, self.name, dead_after_ms=0)
-        table = DynamoUsageTable(
-            dynamo, Place(prefix="", lane=self.lane), chance=self.world.chance
-        )
-        letters = DynamoDeadLetters(dynamo, "dead_letters")
-        self.flusher = JournalFlusher(stream, table, letters, self, chance=self.world.chance)
+        self.flusher = make_flusher(self, self.name, lane=self.lane)
 
     def flush(self) -> None:
         self.begin("flush", self.flusher.flush_once)
+
+
+def make_flusher(process: Process, consumer: str, *, lane: int) -> JournalFlusher:
+    """A flusher that runs in a process."""
+    world = process.world
+    redis: Any = RemoteRedis(world.network, process.life)
+    dynamo: Any = RemoteDynamoDb(world.network, process.life)
+    # A consumer that nobody waits for: what the other one is writing is taken for left behind.
+    stream = RedisJournalStream(redis, consumer, dead_after_ms=0)
+    table = DynamoUsageTable(dynamo, Place(prefix="", lane=lane), chance=world.chance)
+    letters = DynamoDeadLetters(dynamo, "dead_letters")
+    return JournalFlusher(stream, table, letters, process, chance=world.chance)

@@ -10,12 +10,16 @@ from gateway.domain.reservation import Claim
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Where a hold has come to, and what of it counts in the balances."""
+    """Where a hold has come to, and whether and how much of it counts in the balances.
+
+    `counted` is not the charge where a repeat came after the tombstone had gone.
+    """
 
     state: str
     charge: int = 0
     rank: int = 0
     counts: bool = False
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,6 @@ class Lineage:
                 if fate.state == "pending":
                     pending[take.key] = pending.get(take.key, 0) + take.amount
                 elif fate.counts and (name, take.key) not in self.in_books:
-                    charge = take.amount if fate.state == "expired" else fate.charge
+                    charge = take.amount if fate.state == "expired" else fate.counted
                     posted[take.key] = posted.get(take.key, 0) + charge
         return pending, posted

@@ -21,7 +21,10 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Notebook:
-    """Invariant: only what a living process was really told is written down here."""
+    """Invariant: only what a living process was really told is written down here.
+
+    `beats` counts each worker's heartbeats; `fresh_beats` those that came through just now.
+    """
 
     plans: dict[RequestId, AdmissionPlan] = field(default_factory=dict)
     told: dict[RequestId, Acknowledged] = field(default_factory=dict)
@@ -43,8 +46,3 @@ class Notebook:
     def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
         """The worker was told that the ledger knows the end."""
         self.told[request_id] = Acknowledged(worker, self.beats[worker], is_ended=True)
-
-    def beat(self, worker: str) -> None:
-        """A heartbeat has come through, whole."""
-        self.beats[worker] += 1
-        self.fresh_beats.append(worker)

@@ -9,14 +9,15 @@ from gateway.adapters.redis.rebuild import RedisRebuild
 from gateway.admission.ports import AccountRow
 from gateway.domain.reservation import Seen, SeenKind
 from gateway.domain.scope import Scope
-from tests.simulation.gateways import Process, Surroundings
+from tests.simulation.gateways import Process, Surroundings, make_flusher
 from tests.simulation.network import RemoteRedis
 from tests.simulation.rules import ORG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from tests.simulation.dynamo_model import DynamoModel
 
 _STOPPED = Scope.parse(f"org/{ORG}/team/ops")
+_ATTEMPTS = 5
 _KEEP_MS = 40 * 86_400_000
 
 
@@ -26,11 +27,13 @@ class Operator(Process):
     def __init__(self, world: Surroundings, name: str) -> None:
         super().__init__(world, name)
         self.is_stopped = False
+        self.epoch = 0
 
     def _start(self) -> None:
         client: Any = RemoteRedis(self.world.network, self.life)
         self._control = RedisLedgerControl(client)
         self._rebuild = RedisRebuild(client)
+        self._flusher = make_flusher(self, self.name, lane=2)
 
     def publish(self, version: int) -> None:
         """Makes older plans stale."""
@@ -50,16 +53,35 @@ class Operator(Process):
         self.is_stopped = False
         self.begin("resume", lambda: self._control.resume(_STOPPED))
 
-    def rebuild(self, epoch: int, rows: Sequence[AccountRow]) -> None:
-        """Sets the accounts to what the books say."""
-        self.begin("rebuild", lambda: self._rebuilt(epoch, rows))
+    def rebuild(self) -> None:
+        """Sets the accounts to what the books say, under the next epoch."""
+        self.epoch += 1
+        self.begin("rebuild", lambda: self._rebuilt(self.epoch))
 
-    async def _rebuilt(self, epoch: int, rows: Sequence[AccountRow]) -> None:
-        begun = await self._rebuild.begin(epoch)
-        assert begun, "each epoch is begun once"
-        position = await self._rebuild.position()
-        assert await self._rebuild.put(epoch, position, rows), "the journal was flushed"
-        assert await self._rebuild.finish(epoch)
+    async def _rebuilt(self, epoch: int) -> None:
+        if not await self._rebuild.begin(epoch):
+            return
+        for _ in range(_ATTEMPTS):
+            position = await self._rebuild.position()
+            while await self._flusher.flush_once():
+                pass
+            rows = rows_of(account_sums(self.world.dynamo))
+            if await self._rebuild.put(epoch, position, rows):
+                await self._rebuild.finish(epoch)
+                return
+
+
+def account_sums(dynamo: DynamoModel) -> dict[str, tuple[int, int]]:
+    """Posted and overrun of each account as the books have it, over all lanes of its row."""
+    sums: dict[str, tuple[int, int]] = {}
+    for (_, sort_key), item in dynamo.tables["ledger_accounts"].items():
+        key = sort_key.partition("#")[2]
+        posted, overrun = (
+            int(item[name]["N"]) if name in item else 0 for name in ("posted", "overrun")
+        )
+        known = sums.get(key, (0, 0))
+        sums[key] = (known[0] + posted, known[1] + overrun)
+    return sums
 
 
 def rows_of(sums: dict[str, tuple[int, int]]) -> list[AccountRow]:

@@ -17,11 +17,13 @@ from tests.simulation.trace import Trace, ViolationError
 from tests.simulation.world import World
 
 DEFAULT_STEPS = 200
+LAST = []
 
 
 def simulate(seed: int, steps: int, url: str, folder: Path) -> Trace:
     """One history. Raises: ViolationError."""
     world = World(seed, steps, url, folder)
+    LAST[:] = [world]
     world.live()
     return world.trace
 
@@ -59,6 +61,8 @@ def _run(seeds: range, options: argparse.Namespace, url: str, folder: Path) -> i
         try:
             trace = simulate(seed, options.steps, url, folder / str(seed))
         except ViolationError as violation:
+            if options.print:
+                print("\n".join(LAST[-1].trace.lines))
             broken += 1
             print(violation, end="\n\n")
             if not options.go_on:

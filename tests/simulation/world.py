@@ -63,7 +63,7 @@ class World:
         self.zone = first_zone(self.dice)
         self.edition_zone = ZoneInfo(self.zone)
         self.has_lost_writes = False
-        self._broken: AssertionError | None = None
+        self._broken: Exception | None = None
         self.edition = new_edition(self.dice, 1, self.zone)
         hosts = [root / "host-a", root / "host-a", root / "host-b"][: self.dice.choice((1, 2, 3, 3))]
         self.gateways = [
@@ -86,6 +86,9 @@ class World:
                 for process in self.processes:
                     process.start()
                 self.deliver_all()
+                if self.dice.random() < 0.7:  # else nobody has ever built it: no epoch
+                    self.operator.rebuild()
+                    self.deliver_all()
                 for number in range(self.steps):
                     self.trace.step = number
                     self.faults.step()
@@ -183,6 +186,6 @@ class World:
         try:
             self.laws.after_command(message, reply, before, self.state, self.now_ms)
             self.laws.lifetimes(self.state, self.now_ms)
-        except AssertionError as broken:
+        except Exception as broken:  # noqa: BLE001 - not to be caught by the code under test
             self._broken = self._broken or broken
         return reply

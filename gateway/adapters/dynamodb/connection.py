@@ -51,6 +51,10 @@ class DynamoDb(Protocol):
         """UpdateItem."""
         ...
 
+    async def delete_item(self, **arguments: Any) -> dict[str, Any]:
+        """DeleteItem."""
+        ...
+
     async def query(self, **arguments: Any) -> dict[str, Any]:
         """Query."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.adapters.dynamodb.connection import DynamoDb
 from gateway.adapters.dynamodb.errors import LIBRARY_ERRORS, store_error
-from gateway.adapters.dynamodb.pages import query_all
+from gateway.adapters.dynamodb.pages import query_all, scan_all
 from gateway.adapters.dynamodb.tables import BY_DAY, BY_OWNER
 from gateway.domain.reason import Reason
 from gateway.journal.codec import AT, DAY, DAY_SHARDS, OWNER, at_key, from_item
@@ -54,6 +54,18 @@ class DynamoUsageHistory:
         }
         async for item in self._found(question):
             yield from_item(item)
+
+    async def everything(self) -> AsyncIterator[dict[str, Any]]:
+        """All records, strongly consistent, in no order. Reads the whole table.
+
+        Raises: GatewayError if the store does not answer.
+        """
+        question = {"TableName": self._table, "ConsistentRead": True}
+        try:
+            async for item in scan_all(self._client, question):
+                yield from_item(item)
+        except LIBRARY_ERRORS as exc:
+            raise store_error(exc, Reason.LEDGER_UNAVAILABLE, self._table) from exc
 
     async def _partition(self, key: str) -> AsyncIterator[dict[str, Any]]:
         question = {

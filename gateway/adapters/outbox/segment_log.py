@@ -83,13 +83,6 @@ class SegmentLog:
         """Makes up for a note that could not be written, as soon as the disk takes notes again."""
         self._missed.append(note)
 
-    def give_up(self) -> None:
-        """Marks the segments that nothing pins any more for deletion."""
-        given_up = self.notes.given_up(self._current)
-        if given_up:
-            self._given_up += given_up
-            self._wake.set()
-
     async def wait(self) -> None:
         """Returns when there is something to do, at the latest after a while."""
         with suppress(TimeoutError):
@@ -104,6 +97,7 @@ class SegmentLog:
     async def keep_up(self) -> None:
         """One round of what waits for the disk: sync, rotate, copy forward, delete, recover."""
         self._wake.clear()
+        self._given_up += self.notes.given_up(self._current)
         current = self._current
         if current is None:
             if self._clock.monotonic_s() >= self._try_at_s:
@@ -111,7 +105,7 @@ class SegmentLog:
         elif current.size and self._age_s(current) > self._bounds.segment_age_s:
             self._roll()
         await self._copy_forward()
-        self.give_up()
+        self._given_up += self.notes.given_up(self._current)
         await self._flush()
 
     async def turn_on(self) -> None:

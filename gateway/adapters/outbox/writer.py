@@ -77,7 +77,6 @@ class OutboxWriter:
         if self._log.append(note) is None:
             # The earlier notes may stay on the disk for a while, so this one is made up for.
             self._log.append_later(note)
-        self._log.give_up()
 
     def defer(self, request_id: RequestId) -> bool:
         """Hands the last note of the id over to be brought to the ledger later."""

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from redis.exceptions import ResponseError
+from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, ResponseError
 
 from gateway.adapters.redis.connection import Client
 
@@ -82,7 +85,7 @@ class Functions:
         command = ("FCALL", self._library.function(short_name), len(keys), *keys, *arguments)
         loads = self._loads
         try:
-            return await self._execute(*command)
+            return await self._execute(keys[0], command)
         except ResponseError as exc:
             if "Function not found" not in str(exc):
                 raise
@@ -90,8 +93,20 @@ class Functions:
             if self._loads == loads:
                 await self.load()
                 self._loads += 1
-        return await self._execute(*command)
+        return await self._execute(keys[0], command)
 
-    async def _execute(self, *command: str | bytes | int) -> object:
-        reply: object = await self._client.execute_command(*command)
+    async def _execute(self, key: str, command: Sequence[str | bytes | int]) -> object:
+        client, where = self._client, {}
+        if isinstance(client, RedisCluster):
+            # The node is found here: the client would ask one, each time, where the keys stand.
+            where = {"target_nodes": await _node_of(client, key)}
+        reply: object = await client.execute_command(*command, **where)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
         return reply
+
+
+async def _node_of(client: RedisCluster, key: str) -> ClusterNode:
+    try:
+        await client.initialize()
+        return client.get_node_from_key(key)
+    except RedisClusterException as exc:
+        raise RedisConnectionError("the cluster has nobody for this slot") from exc

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ DEAD_AFTER_MS = 30_000
 
 _FIELD = b"record"
 _TOMBSTONE_WORDS = 4
+_PAGE = 500
 _BLOCK_SLACK_S = 0.25
 # A server ends a blocking read at its next tick, up to 100 ms late (`hz 10`); the rest is network.
 _POLL_S = 0.05
@@ -89,6 +90,18 @@ class RedisJournalStream:
             return int(await self._client.xlen(self._keys.usage))
         except RedisError as exc:
             raise unavailable("the usage stream cannot be counted") from exc
+
+    async def peek(self) -> AsyncIterator[JournalEntry]:
+        """All entries that are still here, without claiming any. Raises: GatewayError."""
+        after = "-"
+        try:
+            while found := await self._client.xrange(self._keys.usage, after, "+", count=_PAGE):
+                for position, fields in found:
+                    if _FIELD in fields:
+                        yield JournalEntry(position=position.decode(), document=_whole(fields))
+                after = f"({found[-1][0].decode()}"
+        except RedisError as exc:
+            raise unavailable("the usage stream cannot be read") from exc
 
     async def find_record(self, request_id: str) -> dict[str, Any] | None:
         """The newest record of a call that is still on its way to the table."""

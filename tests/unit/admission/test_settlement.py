@@ -110,7 +110,7 @@ def test_a_draft_can_be_journalled_and_says_it_is_an_estimate():
     assert document == draft.to_document()
     assert document["request_id"] == "req-1"
     assert document["time"] == "2026-11-21T12:00:00.000Z"
-    assert (document["cost_nano_usd"], document["cost_usd"]) == (HOLD, "0.001000000")
+    assert (document["cost_nano_usd"], Decimal(document["cost_usd"])) == (HOLD, Decimal("0.001"))
     assert (document["exact"], document["rank"], document["status"]) == (False, 1, "unknown")
     assert (document["org"], document["team"], document["user"]) == ("acme", "web", "ada")
     assert document["price_id"] == "haiku"

@@ -44,7 +44,6 @@ class Log(SegmentLog):
         self.notes.close(name)
         if self.append(encode_ack(name)) is None:
             self.append_later(encode_ack(name))
-        self.give_up()
 
     @property
     def folder(self):
@@ -69,7 +68,7 @@ async def log(tmp_path):
 
 
 def broken(number):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(number, os.strerror(number))
 
     return fail
@@ -201,6 +200,42 @@ async def test_an_ack_that_could_not_be_written_is_made_up_for(log, monkeypatch)
     log.clock.advance(2)
     await log.keep_up()
     assert log.owed == {"b"}
+
+
+async def test_an_ack_is_made_up_for_though_the_disk_fails_again_meanwhile(log, monkeypatch):
+    log.put("a")
+    log.put("b")
+    write, calls = os.write, []
+
+    def fail_but_for_the_probe(fd, data):
+        calls.append(len(data))
+        if len(data) == 100:
+            return write(fd, data)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", fail_but_for_the_probe)
+    log.ack("a")
+    log.clock.advance(2)
+    await log.keep_up()
+    assert calls[1] == 100
+    assert not log.is_writing
+    monkeypatch.undo()
+    log.clock.advance(4)
+    await log.keep_up()
+    assert log.owed == {"b"}
+
+
+async def test_a_segment_that_cannot_be_deleted_now_is_deleted_later(log, monkeypatch):
+    for name in "abcd":
+        log.put(name)
+    for name in "abc":
+        log.ack(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(log.root), "unlink", broken(errno.EIO))
+        await log.keep_up()
+    assert segments_in(log.folder)[0].name == "000000000001.notes"
+    await log.keep_up()
+    assert segments_in(log.folder)[0].name != "000000000001.notes"
 
 
 async def test_segments_are_deleted_though_the_disk_is_full(log, monkeypatch):
