@@ -10,13 +10,14 @@ PYTEST := $(PYTHON_BIN) -m pytest -p tests.plugins.no_skips
 PARALLEL := -n auto --maxprocesses 4
 CODE := gateway tests scripts
 
-.PHONY: help demo test check format lint types floors unit bench lock clean
+.PHONY: help demo test check format lint types floors unit chaos bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the gateway on embedded parts, with traffic to look at; no account needed"
 	@echo "make test    everything, from nothing"
 	@echo "make check   format, lint, types, floors, unit tests: under a minute"
+	@echo "make chaos   kills, partitions, slow and lying peers, at length; prints the three books"
 	@echo "make bench   what the gateway costs per call"
 	@echo "make lock    pin the requirements anew (needs uv)"
 	@echo "make clean   remove environments and caches"
@@ -43,6 +44,9 @@ floors: $(VENV)/.dev
 
 unit: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTEST) $(PARALLEL) --quiet -p tests.plugins.quick_laws tests/unit tests/architecture
+
+chaos: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
+	CHAOS=long $(PYTEST) -p no:randomly tests/chaos $(CHAOS_FLAGS)
 
 bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTHON_BIN) tests/benchmarks/bench.py

@@ -171,7 +171,9 @@ class Settings(BaseModel):
     jwt_issuer: str | None = _says("Issuer (iss) of callers' JWTs; enables them.")
     jwt_audience: str | None = _says("Audience (aud) a caller's JWT must name.")
     jwt_jwks_url: HttpUrl | None = _says("Where the issuer publishes its keys.")
-    jwt_key_file: HomePath | None = _says("The issuer's public key (PEM), instead of a JWKS URL.")
+    jwt_key_file: HomePath | None = _says(
+        "The issuer's keys in a file (a JWK Set), instead of a URL."
+    )
     jwt_org_claim: str = _says("Claim that names the org.", "org")
     jwt_team_claim: str = _says("Claim that names the team.", "team")
     jwt_user_claim: str = _says("Claim that names the user.", "sub")

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.output import forget_aws_account
 from gateway.cli.serve import run_until_done
 from gateway.compose.demo import DemoKeys, issue_keys, traffic_report, write_policy
 from gateway.compose.host import RunningHost, free_address, run_host
@@ -38,6 +39,7 @@ def demo(
 
     Exits with 1 if the three books do not agree.
     """
+    forget_aws_account()
     run_until_done(_demo(serve_on=not once and not os.environ.get("CI")))
 
 

@@ -41,6 +41,12 @@ def gateway_environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name not in CLIENT_VARIABLES}
 
 
+def forget_aws_account() -> None:
+    """Drops the AWS variables of this process: a sandbox has no account, nor asks for a profile."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+
+
 def settings_or_exit(config: Path | None) -> Settings:
     """The effective settings, or an end with status 2 and everything that is wrong with them."""
     try:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from gateway.cli.output import gateway_environment, settings_or_exit
+from gateway.cli.output import forget_aws_account, gateway_environment, settings_or_exit
 from gateway.compose.host import NotReadyError, RunningHost, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.roles import run_control, run_proxy
@@ -71,6 +71,7 @@ def serve(
         case Role.CONTROL:
             run_until_done(run_control(settings))
         case Role.ALL if use_sandbox:
+            forget_aws_account()
             run_until_done(_serve_sandbox(settings, config=config))
         case Role.ALL:
             run_until_done(_serve_all(settings, embedded=embedded, config=config))

@@ -167,7 +167,7 @@ async def _open_breaking_ledger(
 async def _open_upstream(settings: Settings, clock: Clock) -> AsyncIterator[Upstream]:
     options = UpstreamOptions(
         runtime_endpoint=settings.upstream_endpoint,
-        control_endpoint=settings.upstream_control_endpoint or settings.upstream_endpoint,
+        control_endpoint=settings.upstream_control_endpoint,
         connect_timeout_s=settings.upstream_connect_timeout_s,
         head_timeout_s=settings.upstream_read_timeout_s,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gateway.admission.accounts import touched_keys
 from gateway.admission.judge import judge
 from gateway.admission.plan import make_plan
-from gateway.admission.ports import Ledger
+from gateway.admission.ports import Ledger, LedgerNotAskedError
 from gateway.admission.settlement import Admitted, CallContext, draft_record
 from gateway.domain.clock import Clock
 from gateway.domain.decision import Refuse
@@ -124,6 +124,8 @@ class Admit:
     async def _ask(self, plan: AdmissionPlan) -> Receipt:
         try:
             return await self._ledger.reserve(plan)
+        except LedgerNotAskedError:
+            raise
         except BaseException:
             # The hold may stand: the answer was lost, or we were told to stop meanwhile.
             self._release(plan.request_id)

@@ -55,6 +55,15 @@ class Stages:
     browse: Browse
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come, for whoever is told that it was refused."""
+
+    request_id: RequestId
+    operation: str | None = None
+    key_id: str | None = None
+
+
 class Handler:
     """Serves one request of the data plane."""
 
@@ -83,31 +92,33 @@ class Handler:
         """The answer, whatever happens: Bedrock's own, or a refusal in AWS's shape."""
         if (health := self._health.answer(request.method, request.raw_path)) is not None:
             return health
-        request_id = self._ids.request_id()
+        progress = _Progress(self._ids.request_id())
         caller = CallerSide(request, write_timeout_s=self._write_timeout_s)
         try:
-            return await self._serve(request, request_id, caller)
+            return await self._serve(request, progress, caller)
         except GatewayError as error:
-            return self._refusal(request, request_id, error, caller)
+            return self._refusal(request, progress, error, caller)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the edge: a bug of ours must not reach the caller
-            self._tell_bug(request_id)
+            self._tell_bug(progress.request_id)
             bug = GatewayError(Reason.INTERNAL_ERROR, fault=Fault.GATEWAY)
-            return self._refusal(request, request_id, bug, caller)
+            return self._refusal(request, progress, bug, caller)
 
     async def _serve(
-        self, request: web.BaseRequest, request_id: RequestId, caller: CallerSide
+        self, request: web.BaseRequest, progress: _Progress, caller: CallerSide
     ) -> web.StreamResponse:
         if self._calls.is_draining:
             raise draining()
         stages = self._stages
         with ExitStack() as kept:
             lease = kept.enter_context(self._bodies.lease())
-            call = await stages.accept(request, request_id, lease)
+            call = await stages.accept(request, progress.request_id, lease)
+            progress.operation = call.operation.value
             authenticated = await stages.authenticate(call)
+            progress.key_id = authenticated.caller.key_id
             if call.operation.is_control_plane:
-                return await stages.browse(authenticated, plain_headers(request_id))
+                return await stages.browse(authenticated, plain_headers(call.request_id))
             identified = await stages.identify(authenticated)
             # From here on the body is the call's own, whether its caller stays or not.
             release = kept.pop_all().close
@@ -205,18 +216,18 @@ class Handler:
     def _refusal(
         self,
         request: web.BaseRequest,
-        request_id: RequestId,
+        progress: _Progress,
         error: GatewayError,
         caller: CallerSide,
     ) -> web.StreamResponse:
         shape = error_shape(
-            error, user_agent=request.headers.get("User-Agent"), request_id=request_id
+            error, user_agent=request.headers.get("User-Agent"), request_id=progress.request_id
         )
         self._observer.tell(
             CallRefused(
-                request_id=request_id,
-                operation=None,
-                key_id=None,
+                request_id=progress.request_id,
+                operation=progress.operation,
+                key_id=progress.key_id,
                 reason=error.reason,
                 status=shape.status,
             )

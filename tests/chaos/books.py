@@ -34,6 +34,10 @@ class Books:
         return sum(self.bill.values(), Decimal(0))
 
     @property
+    def posted_usd(self) -> Decimal:
+        return self.posted * _ONE_NANO
+
+    @property
     def recorded(self) -> int:
         return sum(int(record["cost_nano_usd"]) for record in self.records.values())
 
@@ -72,7 +76,7 @@ class Books:
         recorded = self.recorded * _ONE_NANO
         return [
             f"  simulated Bedrock  {len(self.bill):5} calls  {self.billed_usd:.9f} USD",
-            f"  Redis (ledger)                  {self.posted * _ONE_NANO:.9f} USD",
+            f"  Redis (ledger)                  {self.posted_usd:.9f} USD",
             f"  DynamoDB           {len(self.records):5} calls  {recorded:.9f} USD",
             f"  of them exact      {exact:5} calls",
             f"  marked conservative excess      {self.excess * _ONE_NANO:.9f} USD",

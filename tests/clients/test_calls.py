@@ -151,4 +151,5 @@ async def test_lists_show_what_the_caller_may_use(start, client):
     assert results["get_foundation_model"]["answer"]["modelDetails"]["modelId"] == SONNET
     refused = results["get_inference_profile"]["error"]
     assert (refused["code"], refused["status"]) == ("AccessDeniedException", 403)
-    assert await stand.gateway.accounts_touched() == []
+    assert await stand.gateway.records() == []
+    assert await stand.gateway.holds() == 0

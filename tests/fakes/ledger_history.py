@@ -216,6 +216,9 @@ class History:
     async def expire(self):
         due = state_of_reference(self.model).due
         overdue = {name for name, at_ms in due.items() if at_ms <= self.clock()}
+        early = self.any_id()
+        if early not in overdue:
+            assert not await self.redis.expire(early), "I13: no expiry before the deadline"
         limit = self.random.choice([1, 100])
         charged = await self.redis.expire_due(limit)
         assert charged == await self.model.expire_due(limit)

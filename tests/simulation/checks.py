@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway.adapters.redis.replies import parts, receipt_of
@@ -36,11 +37,14 @@ _NEXT = {
 class Laws:
     """Compares what the server holds with what its commands should have made of it."""
 
-    def __init__(self, trace: Trace, notebook: Notebook) -> None:
+    def __init__(
+        self, trace: Trace, notebook: Notebook, books: Callable[[str], dict[RequestId, int]]
+    ) -> None:
         self.lineage = Lineage()
         self._granted: dict[tuple[RequestId, int], tuple[Take, ...]] = {}
         self._trace = trace
         self._notebook = notebook
+        self._books = books
 
     def after_command(
         self, message: Message, reply: Any, before: State, after: State, now_ms: int
@@ -110,7 +114,8 @@ class Laws:
         """I11: whatever the worker was told lately is known now."""
         beats = self._notebook.beats[worker]
         for name, told in self._notebook.told.items():
-            is_fresh = not told.is_ended or beats - told.beat <= _BEATS_REMEMBERED
+            since = told.ending_beat
+            is_fresh = since is None or beats - since <= _BEATS_REMEMBERED
             if told.worker == worker and is_fresh and f"hold:{name}" not in self.lineage.gone:
                 self._expect(name in state.holds, f"I11: {name} is not back", name, worker)
 
@@ -183,15 +188,12 @@ class Laws:
         self.lineage.deadlines[name] = deadline_ms
 
     def _from_books(self, message: Message, after: State) -> None:
-        _, posted = self.lineage.sums()
         count = int(message.args[2])
         for raw in message.args[5 : 3 + count]:
             key = str(raw).removeprefix("{s0}:")
-            counted = posted.get(key, 0) - self.lineage.base.get(key, 0)
-            self.lineage.base[key] = after.balances[key][0] - counted
-            for name, fate in self.lineage.fates.items():
-                if fate.state == "unheld":
-                    self.lineage.in_books.add((name, key))
+            self.lineage.base[key] = after.balances[key][0]
+            for name, amount in self._books(key).items():
+                self.lineage.in_books[name, key] = amount
 
     def _note_fates(self, state: State, now_ms: int, *, was_restored: bool = False) -> None:
         fates = self.lineage.fates

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_MS = 1_000
 _LONGEST_FLIGHT_MS = 60_000
 _LONGEST_LAG_MS = 90_000  # a worker remembers for two minutes
+_SYNC_MS = 50
 _FAULTY_FATES = [fate for fate in Fate if fate is not Fate.ARRIVES]
 
 
@@ -101,6 +102,10 @@ class Faults:
             ms = max(1, current.end_ms - now_ms + self._dice.choice((-1, 0, 1)))
         self._world.trace.tell("wait", f"{ms} ms")
         self._time_out(ms)
+        for gateway in self._world.gateways:
+            if ms > _SYNC_MS:
+                gateway.keep_up()
+        self._world.settle_down()
         if self._replica and self._world.now_ms + ms - self._replica_ms > _LONGEST_LAG_MS:
             self._replicate()
         for gateway in self._world.gateways:
@@ -150,6 +155,9 @@ class Faults:
             self._replica = None
             lost = self._world.disk.lose_power(root, self._dice.random)
             self._world.trace.tell("power is lost", f"{root.name}, {lost} bytes with it")
+            # A call that was voided may come back as one that may have been billed, after its
+            # tombstone went: the books then hold its worst case, and the ledger lacks it.
+            self._world.has_lost_writes |= lost > 0
 
     def _replicate(self) -> None:
         self._replica = (self._world.server.copy(), self._world.laws.lineage.copy())

@@ -238,11 +238,13 @@ class Gateway(Process):
         return receipt
 
     async def post(self, posting: Any) -> Any:
+        self.world.notebook.asks_for_end(self.life.name, posting.request_id)
         verdict = await self.ledger.post(posting)
         self.world.notebook.acknowledged_end(self.life.name, posting.request_id)
         return verdict
 
     async def void(self, request_id: Any) -> Any:
+        self.world.notebook.asks_for_end(self.life.name, request_id)
         verdict = await self.ledger.void(request_id)
         self.world.notebook.acknowledged_end(self.life.name, request_id)
         return verdict

@@ -21,6 +21,10 @@ class Fate:
     counts: bool = False
     counted: int = 0
 
+    def charge_in(self, take: Take) -> int:
+        """What of it counts in the account of one of its claims."""
+        return take.amount if self.state == "expired" else self.counted
+
 
 @dataclass(frozen=True, slots=True)
 class Take:
@@ -35,8 +39,8 @@ class Take:
 class Lineage:
     """The history of a server's data.
 
-    `base`: what of an account's spend comes from the books (a rebuild). `in_books`: charges that
-    were in the books before their hold was known. `gone`: keys whose time has passed.
+    `base`: what of an account's spend comes from the books (a rebuild), `in_books`: call by call.
+    `gone`: keys whose time has passed.
     """
 
     fates: dict[RequestId, Fate] = field(default_factory=dict)
@@ -45,7 +49,7 @@ class Lineage:
     admitted: dict[str, list[int]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     base: dict[str, int] = field(default_factory=dict)
-    in_books: set[tuple[RequestId, str]] = field(default_factory=set)
+    in_books: dict[tuple[RequestId, str], int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
 
     def copy(self) -> Lineage:
@@ -58,7 +62,7 @@ class Lineage:
             admitted={key: list(at) for key, at in self.admitted.items()},
             versions=dict(self.versions),
             base=dict(self.base),
-            in_books=set(self.in_books),
+            in_books=dict(self.in_books),
             gone=set(self.gone),
         )
 
@@ -72,7 +76,16 @@ class Lineage:
                     continue
                 if fate.state == "pending":
                     pending[take.key] = pending.get(take.key, 0) + take.amount
-                elif fate.counts and (name, take.key) not in self.in_books:
-                    charge = take.amount if fate.state == "expired" else fate.counted
+                elif fate.counts:
+                    charge = fate.charge_in(take) - self.in_books.get((name, take.key), 0)
                     posted[take.key] = posted.get(take.key, 0) + charge
         return pending, posted
+
+    def counted_in(self, key: str) -> dict[RequestId, int]:
+        """What each call counts in an account."""
+        counted = {name: amount for (name, at), amount in self.in_books.items() if at == key}
+        for name, fate in self.fates.items():
+            for take in self.takes.get(name, ()):
+                if take.key == key and fate.counts:
+                    counted[name] = fate.charge_in(take)
+        return counted

@@ -12,11 +12,13 @@ from tests.simulation.rules import ORG
 
 @dataclass(slots=True)
 class Acknowledged:
-    """A worker was told something about a call, after so many of its heartbeats."""
+    """A worker was told something about a call.
+
+    `ending_beat`: after how many of its heartbeats it first asked for the end; None: it runs.
+    """
 
     worker: str
-    beat: int
-    is_ended: bool = False
+    ending_beat: int | None = None
 
 
 @dataclass(slots=True)
@@ -41,8 +43,14 @@ class Notebook:
 
     def acknowledged_grant(self, worker: str, request_id: RequestId) -> None:
         """The worker has its hold."""
-        self.told.setdefault(request_id, Acknowledged(worker, self.beats[worker]))
+        self.told.setdefault(request_id, Acknowledged(worker))
+
+    def asks_for_end(self, worker: str, request_id: RequestId) -> None:
+        """The worker is about to end a hold that it was told of."""
+        told = self.told.get(request_id)
+        if told is not None and told.worker == worker and told.ending_beat is None:
+            told.ending_beat = self.beats[worker]
 
     def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
         """The worker was told that the ledger knows the end."""
-        self.told[request_id] = Acknowledged(worker, self.beats[worker], is_ended=True)
+        self.told[request_id] = Acknowledged(worker, self.beats[worker])

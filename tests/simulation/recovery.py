@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.rebuild import RedisRebuild
 from gateway.admission.ports import AccountRow
+from gateway.domain.ids import RequestId
 from gateway.domain.reservation import Seen, SeenKind
 from gateway.domain.scope import Scope
 from tests.simulation.gateways import Process, Surroundings, make_flusher
@@ -82,6 +83,15 @@ def account_sums(dynamo: DynamoModel) -> dict[str, tuple[int, int]]:
         known = sums.get(key, (0, 0))
         sums[key] = (known[0] + posted, known[1] + overrun)
     return sums
+
+
+def recorded_in(dynamo: DynamoModel, account: str) -> dict[RequestId, int]:
+    """What each call's record charges an account."""
+    return {
+        RequestId(key[0]): int(item["cost_nano_usd"]["N"])
+        for key, item in dynamo.tables["token_usage"].items()
+        if {"S": account} in item["accounts"]["L"]
+    }
 
 
 def rows_of(sums: dict[str, tuple[int, int]]) -> list[AccountRow]:

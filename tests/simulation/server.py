@@ -127,9 +127,8 @@ def _put(state: State, key: str, kind: str, value: Any) -> None:
     name, _, rest = key.partition(":")
     if name == "hold":
         words = value.split(b" ", 4)
-        state.holds[rest] = tuple(word.decode() for word in words[: 1 if len(words) < 3 else 3])
-        if words[0] == b"pending":
-            state.holds[rest] = ("pending",)
+        ended = words[0] not in (b"pending", b"voided")
+        state.holds[rest] = tuple(word.decode() for word in words[: 3 if ended else 1])
     elif name == "usd":
         stored = dict(zip(value[::2], value[1::2], strict=True))
         state.balances[key] = tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +23,7 @@ from tests.simulation.gateways import Flusher, Gateway, Process, Sweeper
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import Message, Network, Store
 from tests.simulation.notebook import Notebook
-from tests.simulation.recovery import Operator
+from tests.simulation.recovery import Operator, recorded_in
 from tests.simulation.rules import Requests, first_zone, new_edition
 from tests.simulation.server import LedgerServer
 from tests.simulation.trace import Trace
@@ -54,7 +55,7 @@ class World:
         self.dynamo = DynamoModel()
         self.network = Network(self.loop, self.trace, self._run)
         self.bedrock = Bedrock(self.loop, self.trace, self.dice)
-        self.laws = Laws(self.trace, self.notebook)
+        self.laws = Laws(self.trace, self.notebook, partial(recorded_in, self.dynamo))
         start = self.dice.choice(_STARTS)
         self.now_ms = round(start.timestamp() * 1000) + self.dice.randrange(60_000)
         self.trace.now_ms = self.now_ms

@@ -105,7 +105,6 @@ class SegmentLog:
         elif current.size and self._age_s(current) > self._bounds.segment_age_s:
             self._roll()
         await self._copy_forward()
-        self._given_up += self.notes.given_up(self._current)
         await self._flush()
 
     async def turn_on(self) -> None:

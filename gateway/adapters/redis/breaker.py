@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from gateway.adapters.redis.connection import unavailable
-from gateway.admission.ports import Ledger
+from gateway.admission.ports import Ledger, LedgerNotAskedError
 from gateway.domain.errors import GatewayError
 from gateway.domain.ids import RequestId
 from gateway.domain.observer import ComponentFailed, ComponentRecovered, Observer
@@ -123,7 +123,7 @@ class BreakingLedger:
         """The era the question belongs to. Raises: GatewayError if it may not go through."""
         if self.state is BreakerState.OPEN or self._trial_runs:
             self.refused += 1
-            raise unavailable("the ledger is away; this gateway asks it again in a moment")
+            raise LedgerNotAskedError("the ledger is away; this gateway asks it again in a moment")
         self._trial_runs = self.state is BreakerState.HALF_OPEN
         return self._era
 

@@ -100,13 +100,16 @@ class Functions:
         if isinstance(client, RedisCluster):
             # The node is found here: the client would ask one, each time, where the keys stand.
             where = {"target_nodes": await _node_of(client, key)}
-        reply: object = await client.execute_command(*command, **where)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+        reply: object = await client.execute_command(*command, **where)
         return reply
 
 
 async def _node_of(client: RedisCluster, key: str) -> ClusterNode:
     try:
         await client.initialize()
-        return client.get_node_from_key(key)
+        node = client.get_node_from_key(key)
     except RedisClusterException as exc:
         raise RedisConnectionError("the cluster has nobody for this slot") from exc
+    if node is None:
+        raise RedisConnectionError("the cluster has nobody for this slot")
+    return node

@@ -95,7 +95,10 @@ class RedisJournalStream:
         """All entries that are still here, without claiming any. Raises: GatewayError."""
         after = "-"
         try:
-            while found := await self._client.xrange(self._keys.usage, after, "+", count=_PAGE):
+            while True:
+                found: Any = await self._client.xrange(self._keys.usage, after, "+", count=_PAGE)
+                if not found:
+                    return
                 for position, fields in found:
                     if _FIELD in fields:
                         yield JournalEntry(position=position.decode(), document=_whole(fields))

@@ -70,7 +70,7 @@ class RedisLedgerBook:
         try:
             for request_id in request_ids:
                 for keys in self._shards:
-                    words = await self._client.get(keys.hold(RequestId(request_id)))
+                    words: Any = await self._client.get(keys.hold(RequestId(request_id)))
                     ended = _ended(words)
                     if ended is not None:
                         endings[request_id] = ended

@@ -83,7 +83,12 @@ class LogObserver:
                 )
             case CallRefused(request_id=request_id, reason=reason, status=status):
                 self._log.info(
-                    "call_refused", request_id=request_id, reason=reason.value, http_status=status
+                    "call_refused",
+                    request_id=request_id,
+                    operation=fact.operation,
+                    key_id=fact.key_id,
+                    reason=reason.value,
+                    http_status=status,
                 )
             case SettlementFailed(request_id=request_id, what=what):
                 self._log.error("settlement_failed", request_id=request_id, what=what)

@@ -257,6 +257,19 @@ async def test_what_the_ledger_does_not_take_is_left_to_the_outbox():
     assert desk.told() == []
 
 
+async def test_an_outbox_that_is_back_before_the_ledger_takes_the_ending_over():
+    desk = await Desk(pauses_s=(0,) * 20).reserve()
+    desk.ledger.troubles["post"] = [Trouble.REQUEST_LOST] * 21
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    desk.outbox.is_writing = True
+    await desk.idle()
+    assert desk.ledger.count("post") < 21
+    assert (await desk.outbox.first()).charge == COST
+    assert desk.told() == []
+
+
 async def test_an_outcome_that_cannot_be_charged_leaves_the_worst_case_to_the_outbox():
     desk = await Desk(is_writing=True).reserve()
     async with desk.settle.hold(desk.admitted) as hold:

@@ -39,3 +39,35 @@ async def test_a_missing_table_is_an_error_that_says_how_to_make_it(client, tabl
     kept = DynamoDeadLetters(client, f"{table_prefix}dead_letters")
     with pytest.raises(GatewayError, match="journal init"):
         await kept.keep(JournalEntry(position="7-0", document=b"{}"), "why")
+
+
+async def found(kept):
+    return [letter async for letter in kept.letters()]
+
+
+async def test_letters_are_given_back_whole_in_the_order_of_their_positions(client, table_prefix):
+    await create_tables(client, table_prefix)
+    kept = DynamoDeadLetters(client, f"{table_prefix}dead_letters")
+    large = bytes(number % 251 for number in range(700_000))
+    for position, data in (("10-0", b"ten"), ("9-2", large), ("9-10", b"late")):
+        await kept.keep(JournalEntry(position=position, document=data), f"why {position}")
+    first, second, third = await found(kept)
+    assert [first.position, second.position, third.position] == ["9-2", "9-10", "10-0"]
+    assert (first.document, first.parts, first.why) == (large, 3, "why 9-2")
+    await kept.remove(first)
+    await kept.remove(first)
+    assert await found(kept) == [second, third]
+
+
+async def test_a_letter_of_which_a_part_is_missing_says_so(client, table_prefix):
+    await create_tables(client, table_prefix)
+    kept = DynamoDeadLetters(client, f"{table_prefix}dead_letters")
+    await kept.keep(JournalEntry(position="1-0", document=b"x" * 400_000), "large")
+    (whole,) = await found(kept)
+    await client.delete_item(
+        TableName=f"{table_prefix}dead_letters",
+        Key={"letter_id": {"S": whole.letter_id}, "part": {"N": "1"}},
+    )
+    (torn,) = await found(kept)
+    assert torn.document is None
+    assert torn.parts == 2

@@ -64,6 +64,13 @@ def test_what_has_moved_on_pins_the_segment_it_moved_to(notes, segments):
     assert [name for name, _ in notes.pinning(segments[2])] == ["moved"]
 
 
+def test_all_that_pins_a_segment_is_found(notes, segments):
+    for name, segment in (("a", 0), ("b", 1), ("c", 0), ("d", 2)):
+        notes.put(name, segments[segment], 0, 10)
+    assert [name for name, _ in notes.pinning(segments[0])] == ["a", "c"]
+    assert [name for name, _ in notes.pinning(segments[2])] == ["d"]
+
+
 def test_the_size_is_that_of_all_segments(notes, segments):
     segments[0].append(b"x" * 7)
     segments[2].append(b"x" * 5)

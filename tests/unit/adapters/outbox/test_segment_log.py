@@ -202,7 +202,9 @@ async def test_an_ack_that_could_not_be_written_is_made_up_for(log, monkeypatch)
     assert log.owed == {"b"}
 
 
-async def test_an_ack_is_made_up_for_though_the_disk_fails_again_meanwhile(log, monkeypatch):
+async def test_an_ack_is_made_up_for_though_the_disk_fails_again_meanwhile(tmp_path, monkeypatch):
+    log = Log(tmp_path, kept_segments=10)
+    await log.turn_on()
     log.put("a")
     log.put("b")
     write, calls = os.write, []
@@ -223,6 +225,25 @@ async def test_an_ack_is_made_up_for_though_the_disk_fails_again_meanwhile(log, 
     log.clock.advance(4)
     await log.keep_up()
     assert log.owed == {"b"}
+    await log.close()
+
+
+async def test_the_name_of_a_new_segment_is_synced_too(log, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def noting(fd):
+        synced.append(fd)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    log.put("a")
+    await log.keep_up()
+    assert len(synced) == 0
+    for name in "bcd":
+        log.put(name)
+    await log.keep_up()
+    await log.keep_up()
+    assert len(synced) == 1
 
 
 async def test_a_segment_that_cannot_be_deleted_now_is_deleted_later(log, monkeypatch):
