@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.ids import RequestId
-from gateway.domain.reason import Reason
 from gateway.domain.reservation import (
     AdmissionPlan,
     Granted,
@@ -20,13 +18,6 @@ from gateway.domain.reservation import (
     VoidVerdict,
 )
 from gateway.domain.scope import Scope
-
-
-class LedgerNotAskedError(GatewayError):
-    """The ledger was not even asked, so nothing can have taken effect: there is nothing to undo."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(Reason.LEDGER_UNAVAILABLE, detail, fault=Fault.GATEWAY, retry_after_s=1.0)
 
 
 class Ledger(Protocol):

@@ -35,3 +35,10 @@ class GatewayError(Exception):
         self.detail = detail
         self.fault = fault
         self.retry_after_s = retry_after_s
+
+
+class LedgerNotAskedError(GatewayError):
+    """The ledger was not even asked, so nothing can have taken effect: there is nothing to undo."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.LEDGER_UNAVAILABLE, detail, fault=Fault.GATEWAY, retry_after_s=1.0)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from gateway.admission.accounts import touched_keys
 from gateway.admission.judge import judge
 from gateway.admission.plan import make_plan
-from gateway.admission.ports import Ledger, LedgerNotAskedError
+from gateway.admission.ports import Ledger
 from gateway.admission.settlement import Admitted, CallContext, draft_record
 from gateway.domain.clock import Clock
 from gateway.domain.decision import Refuse
-from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.errors import Fault, GatewayError, LedgerNotAskedError
 from gateway.domain.ids import RequestId
 from gateway.domain.quote import Quote
 from gateway.domain.reason import Reason

@@ -176,7 +176,15 @@ async def a_failover_to_a_copy_from_within_the_healing_is_healed(client):
         await fail_over(client, [])
         call, steps, copies = ledger._line.call, [], []
 
-        async def watched(name, keys, arguments, call=call, steps=steps, copies=copies, when=(copied_after, fails_before)):
+        async def watched(
+            name,
+            keys,
+            arguments,
+            call=call,
+            steps=steps,
+            copies=copies,
+            when=(copied_after, fails_before),
+        ):
             steps.append(name)
             if len(copies) == 1 and name == when[1] and steps.count("reassert") >= 3:
                 await fail_over(client, copies[0])

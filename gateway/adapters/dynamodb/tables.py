@@ -148,7 +148,7 @@ async def _create_if_missing(client: DynamoDb, definition: TableDefinition) -> b
         _check(description["Table"], definition)
         return False
     try:
-        await client.create_table(**_request(definition))
+        await client.create_table(**creation_request(definition))
     except LIBRARY_ERRORS as exc:
         if error_code(exc) != "ResourceInUseException":
             raise
@@ -156,7 +156,8 @@ async def _create_if_missing(client: DynamoDb, definition: TableDefinition) -> b
     return True
 
 
-def _request(definition: TableDefinition) -> dict[str, Any]:
+def creation_request(definition: TableDefinition) -> dict[str, Any]:
+    """What CreateTable is asked for."""
     types = dict(definition.key.types)
     for _, key in definition.indexes:
         types.update(key.types)

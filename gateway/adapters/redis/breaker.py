@@ -16,8 +16,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from gateway.adapters.redis.connection import unavailable
-from gateway.admission.ports import Ledger, LedgerNotAskedError
-from gateway.domain.errors import GatewayError
+from gateway.admission.ports import Ledger
+from gateway.domain.errors import GatewayError, LedgerNotAskedError
 from gateway.domain.ids import RequestId
 from gateway.domain.observer import ComponentFailed, ComponentRecovered, Observer
 from gateway.domain.reason import Reason
