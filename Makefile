@@ -25,7 +25,7 @@ help:
 demo: $(VENV)/.runtime $(ENVIRONMENTS)/emulators/.installed
 	$(VENV)/bin/bedrock-gateway demo $(DEMO_FLAGS)
 
-test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
+test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(ENVIRONMENTS)/emulator-moto/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
 	$(PYTEST) $(PARALLEL)
 
 check: format lint types floors unit

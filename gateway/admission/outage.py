@@ -3,7 +3,9 @@
 | control | default | bound on what it can cost |
 |---|---|---|
 | budgets | refuse | `allowance_nano_usd` per worker and outage, where a local allowance is chosen |
-| limits | local allowance | each worker lets pass its share: limit divided by workers |
+| rates | local allowance | each worker lets pass its share: limit divided by workers |
+| concurrency | local allowance | each worker's share of the places, rounded up |
+| emergency stop | refuse | a worker that cannot see whether a stop stands lets nothing pass |
 | usage journal | refuse | a call whose end could be lost is not sent at all |
 
 A limit that is refused here heals by itself, so the answer is 503 with a time to come back, never
@@ -13,14 +15,22 @@ the answer of an exhausted budget. Source: docs/failures.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
+from gateway.admission.accounts import amount_of
 from gateway.admission.choose import Bucket
 from gateway.domain.decision import Refuse
 from gateway.domain.reason import Reason
-from gateway.domain.reservation import AdmissionPlan, BalanceClaim, BucketClaim, Rung
+from gateway.domain.reservation import (
+    AdmissionPlan,
+    BalanceClaim,
+    BucketClaim,
+    Claim,
+    LeaseClaim,
+    Rung,
+)
 
 _RETRY_AFTER_S = 1.0
 
@@ -49,15 +59,22 @@ class OutageRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageState:
-    """What this worker let pass since the ledger went away. Forgotten when it is back."""
+    """What this worker let pass since the ledger went away. Forgotten when it is back.
+
+    `places` are taken by calls that were let pass and still run, by account key.
+    """
 
     allowed_nano_usd: int = 0
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    places: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmitLocally:
-    """The call may run as its first rung says, without a hold; `state` counts it."""
+    """The call may run as its first rung says (whole, if divisible), without a hold.
+
+    `state` counts it.
+    """
 
     rung: Rung
     state: OutageState
@@ -70,32 +87,50 @@ def decide(
     *,
     now_ms: int,
     is_written_down: bool,
+    is_stop_seen: bool,
 ) -> AdmitLocally | Refuse:
     """Whether the call may run though the ledger cannot be asked.
 
-    `is_written_down`: its end survives this process (an outbox takes notes). `now_ms`: any clock
-    of this worker that does not jump. Invariant: a refusal changes no state.
+    `is_written_down`: its end survives this process (an outbox takes notes). `is_stop_seen`: this
+    worker would know of an emergency stop. `now_ms`: any clock of this worker that does not jump.
+    Invariant: a refusal changes no state.
     """
     if not is_written_down:
         return _refused("what the call costs")
+    if not is_stop_seen:
+        return _refused("whether an emergency stop stands")
     rung = plan.rungs[0]
+    n = rung.division.most if rung.division else 0
     budgets = [claim for claim in rung.claims if isinstance(claim, BalanceClaim)]
-    dearest = max((int(claim.amount) for claim in budgets), default=0)
-    allowed_nano_usd = state.allowed_nano_usd + dearest
+    allowed_nano_usd = state.allowed_nano_usd + max((amount_of(c, n) for c in budgets), default=0)
     if budgets and not _money_passes(rules, allowed_nano_usd):
-        account = budgets[0].account
-        return _refused(f"budget {account.name!r} of {account.scope.path}")
-    buckets = dict(state.buckets)
+        return _refused_by(budgets[0])
+    buckets, places = dict(state.buckets), dict(state.places)
     for claim in rung.claims:
-        if isinstance(claim, BucketClaim) and rules.limits is not OutageRule.ADMIT_UNCOUNTED:
-            bucket = _poured(claim, rules, buckets.get(claim.account.key, Bucket()), now_ms)
-            if bucket is None and claim.enforced:
-                return _refused(f"limit {claim.account.name!r} of {claim.account.scope.path}")
-            if bucket is not None:
-                buckets[claim.account.key] = bucket
+        match claim:
+            case BucketClaim():
+                passes = _pour(claim, amount_of(claim, n), rules, buckets, now_ms)
+            case LeaseClaim():
+                passes = _sit_down(claim, rules, places)
+            case BalanceClaim():
+                passes = True
+            case _:
+                assert_never(claim)
+        if not passes and claim.enforced:
+            return _refused_by(claim)
     return AdmitLocally(
-        rung=rung, state=OutageState(allowed_nano_usd=allowed_nano_usd, buckets=buckets)
+        rung=rung,
+        state=OutageState(allowed_nano_usd=allowed_nano_usd, buckets=buckets, places=places),
     )
+
+
+def left(state: OutageState, rung: Rung) -> OutageState:
+    """The state once a call that was let pass has ended: its places are free again."""
+    places = dict(state.places)
+    for claim in rung.claims:
+        if isinstance(claim, LeaseClaim) and places.get(claim.account.key):
+            places[claim.account.key] -= 1
+    return replace(state, places=places)
 
 
 def _money_passes(rules: OutageRules, allowed_nano_usd: int) -> bool:
@@ -110,16 +145,42 @@ def _money_passes(rules: OutageRules, allowed_nano_usd: int) -> bool:
             assert_never(rule)
 
 
-def _poured(claim: BucketClaim, rules: OutageRules, bucket: Bucket, now_ms: int) -> Bucket | None:
-    """This worker's part of the bucket with the claim in it; None: it does not fit.
+def _pour(
+    claim: BucketClaim,
+    amount: int,
+    rules: OutageRules,
+    buckets: dict[str, Bucket],
+    now_ms: int,
+) -> bool:
+    """Counts the claim in this worker's part of the bucket, if it fits.
 
     The part has the whole bucket's size over the workers, at least one unit, and drains as slowly.
     """
-    if rules.limits is OutageRule.REFUSE:
-        return None
+    if rules.limits is not OutageRule.LOCAL_ALLOWANCE:
+        return rules.limits is OutageRule.ADMIT_UNCOUNTED
     share = max(1, claim.capacity // rules.workers)
-    filled = bucket.at(now_ms, share).plus(claim.amount * claim.period_ms)
-    return filled if filled.backlog <= share * claim.period_ms else None
+    bucket = buckets.get(claim.account.key, Bucket()).at(now_ms, share)
+    filled = bucket.plus(amount * claim.period_ms)
+    if filled.backlog > share * claim.period_ms:
+        return False
+    buckets[claim.account.key] = filled
+    return True
+
+
+def _sit_down(claim: LeaseClaim, rules: OutageRules, places: dict[str, int]) -> bool:
+    """Takes one of this worker's part of the places, if one is free."""
+    if rules.limits is not OutageRule.LOCAL_ALLOWANCE:
+        return rules.limits is OutageRule.ADMIT_UNCOUNTED
+    taken = places.get(claim.account.key, 0)
+    if taken >= -(-claim.limit // rules.workers):
+        return False
+    places[claim.account.key] = taken + 1
+    return True
+
+
+def _refused_by(claim: Claim) -> Refuse:
+    what = "budget" if isinstance(claim, BalanceClaim) else "limit"
+    return _refused(f"{what} {claim.account.name!r} of {claim.account.scope.path}")
 
 
 def _refused(what: str) -> Refuse:

@@ -163,6 +163,12 @@ async def a_charge_that_came_after_the_books_is_counted(client):
     await ledger.post(posting("a", 30))
     assert await reassert_on(ledger, known, 1_000) is Reassertion.SETTLED
     assert (await state_of_redis(client)).balances == {key: (100, 0, 0)}
+    await ledger.post(posting("b", 5))
+    assert await builder.begin(2)
+    assert await builder.put(2, await builder.position(), [row])
+    known = Remembered(plan=plan("b", claim), receipt=receipt)
+    assert await reassert_on(ledger, known, 1_000) is Reassertion.SETTLED
+    assert (await state_of_redis(client)).balances == {key: (70, 0, 0)}, "the books had it"
 
 
 async def a_failover_to_a_copy_from_within_the_healing_is_healed(client):

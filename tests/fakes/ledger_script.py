@@ -15,13 +15,25 @@ from gateway.domain.reservation import (
     Claim,
     Denied,
     Granted,
+    LeaseClaim,
     Obstacle,
     Rank,
     Receipt,
     Resource,
 )
 from gateway.domain.scope import ScopeKind
-from tests.fakes.ledgers import ACME, HandClock, budget, plan, posting, rate, state_of, used_now
+from tests.fakes.ledgers import (
+    ACME,
+    HandClock,
+    beat_on,
+    budget,
+    lease,
+    plan,
+    posting,
+    rate,
+    state_of,
+    used_now,
+)
 
 _MS = {"ms": 1, "s": 1_000, "h": 3_600_000, "days": 86_400_000}
 _PLANNED = {"a day ago": -1, "two days ago": -2, "a day ahead": 1}
@@ -79,7 +91,13 @@ class ScriptRun:
 
     async def _result(self, text: str) -> str:
         for pattern, run in (
-            (r"(observed )?budget (\w+) (\d+)(?: an? (\w+))?", self._add_budget),
+            (
+                r"(observed )?budget (\w+) (\d+)(?: an? (\w+))?(?: and (\d+) before)?",
+                self._add_budget,
+            ),
+            (r"(observed )?places (\w+) (\d+)", self._add_places),
+            (r"reserve (\w+) (\d+) to (\d+) times (\d+)", self._reserve_divisible),
+            (r"beat (\w+)(?: for (\d+) s)?", self._beat),
             (r"shadow (\w+) (\d+) of (\w+)", self._add_shadow),
             (r"(observed )?limit (\w+) (\d+) (\w+) per (\d+) s", self._add_rate),
             (
@@ -95,8 +113,8 @@ class ScriptRun:
                 return await run(*found.groups())
         raise ValueError(f"no such step: {text!r}")
 
-    async def _add_budget(self, observed, name, ceiling, period) -> str:
-        def claim(amount, _tokens, at):
+    async def _add_budget(self, observed, name, ceiling, period, before) -> str:
+        def claim(amount, _tokens, at, unit=0):
             return budget(
                 amount,
                 int(ceiling),
@@ -105,6 +123,8 @@ class ScriptRun:
                 scope=ACME.child(ScopeKind.TEAM, name),
                 period=Period(period or "day"),
                 enforced=not observed,
+                rolling=int(before or 0),
+                unit=unit,
             )
 
         self.limits[name] = claim
@@ -132,6 +152,24 @@ class ScriptRun:
 
         self.limits[name] = claim
         return ""
+
+    async def _add_places(self, observed, name, limit) -> str:
+        def claim(_amount, _tokens, _at):
+            return lease(int(limit), name=name, enforced=not observed)
+
+        self.limits[name] = claim
+        return ""
+
+    async def _reserve_divisible(self, name, least, most, unit) -> str:
+        """Holds n times the unit in every budget."""
+        at = self.clock.instant
+        claims = [claim(0, 0, at, unit=int(unit)) for claim in self.limits.values()]
+        asked = plan(name, *claims, division=(int(least), int(most)))
+        receipt = await self.ledger.reserve(asked)
+        return f"granted {receipt.n}" if isinstance(receipt, Granted) else _spoken(receipt)
+
+    async def _beat(self, name, seconds) -> str:
+        return "unknown" if await beat_on(self.ledger, [name], int(seconds or 30) * 1_000) else ""
 
     async def _reserve(self, name, *words) -> str:
         amount, tokens, other_amount, *option = words
@@ -173,6 +211,9 @@ class ScriptRun:
             key = balance_key(claim.account, claim.current)
             held = state.balances.get(key, (0, 0, 0))
             return dict(zip(("posted", "pending", "overrun"), held, strict=True))
+        if isinstance(claim, LeaseClaim):
+            places = state.leases.get(claim.account.key, {}).values()
+            return {"used": sum(at_ms > self.clock() for at_ms in places)}
         return {
             "used": used_now(state.backlogs.get(claim.account.key, (0, 0)), claim, self.clock())
         }

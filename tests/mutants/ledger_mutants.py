@@ -4,6 +4,7 @@
 the differential test and a failover against it, and says which one found it (`NUMBER…` runs some).
 """
 
+# ruff: noqa: E501 - a table of code as it stands there
 from __future__ import annotations
 
 import asyncio

@@ -23,7 +23,6 @@ from tests.simulation.trace import Trace
 
 _GRACE_MS = 48 * 3_600_000
 _ROLLING_MS = 32 * 86_400_000
-_BEATS_REMEMBERED = 20
 _NEXT = {
     None: {"pending", "voided", "unheld"},
     "pending": {"posted", "voided", "expired"},
@@ -112,11 +111,9 @@ class Laws:
 
     def after_heartbeat(self, worker: str, state: State) -> None:
         """I11: whatever the worker was told lately is known now."""
-        beats = self._notebook.beats[worker]
         for name, told in self._notebook.told.items():
-            since = told.ending_beat
-            is_fresh = since is None or beats - since <= _BEATS_REMEMBERED
-            if told.worker == worker and is_fresh and f"hold:{name}" not in self.lineage.gone:
+            is_told = told.worker == worker and self._notebook.is_remembered(name, {worker})
+            if is_told and f"hold:{name}" not in self.lineage.gone:
                 self._expect(name in state.holds, f"I11: {name} is not back", name, worker)
 
     def _after_reserve(

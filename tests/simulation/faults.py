@@ -20,6 +20,7 @@ _LONGEST_WAIT_MS = 1_000
 _LONGEST_FLIGHT_MS = 60_000
 _LONGEST_LAG_MS = 90_000  # a worker remembers for two minutes
 _SYNC_MS = 50
+_ROUNDS = 30
 _FAULTY_FATES = [fate for fate in Fate if fate is not Fate.ARRIVES]
 
 
@@ -115,13 +116,16 @@ class Faults:
     def _time_out(self, ms: int) -> None:
         """Nobody waits for seconds, and nothing is on the wire for minutes."""
         world = self._world
-        for message in list(world.network.flying):
-            if ms > _LONGEST_WAIT_MS and message.is_awaited:
-                fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
-                world.network.deliver(message, self._dice.choice(fates))
-                world.settle_down()
-        for message in list(world.network.flying):
-            if ms > _LONGEST_FLIGHT_MS and not message.is_awaited:
+        fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
+        for _ in range(_ROUNDS if ms > _LONGEST_FLIGHT_MS else ms > _LONGEST_WAIT_MS):
+            for message in [m for m in world.network.flying if m.is_awaited]:
+                if message.is_awaited:  # still: what came before may have ended it
+                    world.network.deliver(message, self._dice.choice(fates))
+                    world.settle_down()
+        if ms > _LONGEST_FLIGHT_MS:
+            for message in [m for m in world.network.flying if m.is_awaited]:
+                world.network.deliver(message)
+            for message in [m for m in world.network.flying if not m.is_awaited]:
                 world.network.deliver(message, Fate.REQUEST_LOST)
 
     def _hang_up(self) -> None:
@@ -186,6 +190,7 @@ class Faults:
 
     def _after_loss(self, lineage: Lineage) -> None:
         world = self._world
+        world.note_forgotten(lineage)
         world.laws.lineage = lineage
         world.has_lost_writes = True
         for gateway in world.gateways:

@@ -10,6 +10,10 @@ from gateway.domain.reservation import AdmissionPlan, Seen, SeenKind
 from tests.simulation.rules import ORG
 
 
+BEATS_REMEMBERED = 20
+"""For how many heartbeats a worker remembers an end, at least."""
+
+
 @dataclass(slots=True)
 class Acknowledged:
     """A worker was told something about a call.
@@ -54,3 +58,11 @@ class Notebook:
     def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
         """The worker was told that the ledger knows the end."""
         self.told[request_id] = Acknowledged(worker, self.beats[worker])
+
+    def is_remembered(self, request_id: RequestId, alive: set[str]) -> bool:
+        """Whether a living worker was told lately how the call ended."""
+        told = self.told.get(request_id)
+        if told is None or told.worker not in alive:
+            return False
+        since = told.ending_beat
+        return since is None or self.beats[told.worker] - since <= BEATS_REMEMBERED

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.domain.ids import RequestId
 from tests.simulation.books import compare_books
 from tests.simulation.checks import Laws
 from tests.simulation.disk import Disk
 from tests.simulation.dynamo_model import DynamoModel
 from tests.simulation.faults import Faults
 from tests.simulation.gateways import Flusher, Gateway, Process, Sweeper
+from tests.simulation.lineage import Lineage
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import Message, Network, Store
 from tests.simulation.notebook import Notebook
@@ -64,6 +66,7 @@ class World:
         self.zone = first_zone(self.dice)
         self.edition_zone = ZoneInfo(self.zone)
         self.has_lost_writes = False
+        self.beyond_reach: set[RequestId] = set()
         self._broken: Exception | None = None
         self.edition = new_edition(self.dice, 1, self.zone)
         hosts = [root / "host-a", root / "host-a", root / "host-b"][: self.dice.choice((1, 2, 3, 3))]
@@ -123,6 +126,22 @@ class World:
         gone = self.server.pass_time(self.now_ms)
         self.state = self.server.look(self.now_ms)
         self.laws.after_time(self.state, gone, self.now_ms)
+
+    def note_forgotten(self, lineage: Lineage) -> None:
+        """The ledger's server forgets all but a lineage: which charges has nobody else any more?
+
+        The stated gap: a record that was not flushed yet, of a call whose worker has died since or
+        has ended it longer ago than it remembers.
+        """
+        alive = {process.life.name for process in self.processes if not process.life.is_dead}
+        recorded = self.dynamo.tables["token_usage"]
+        for name, fate in self.laws.lineage.fates.items():
+            kept = lineage.fates.get(name)
+            if fate.state not in ("posted", "unheld") or (kept and kept.state == fate.state):
+                continue
+            if (name,) not in recorded and not self.notebook.is_remembered(name, alive):
+                self.beyond_reach.add(name)
+                self.trace.tell("out of reach", name)
 
     def deliver_all(self) -> None:
         """A network without faults, until nothing moves any more."""

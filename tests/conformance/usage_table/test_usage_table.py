@@ -226,7 +226,7 @@ faults = st.lists(st.sampled_from(Fault), max_size=5)
 
 
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

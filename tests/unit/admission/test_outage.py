@@ -6,23 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission.outage import AdmitLocally, OutageRule, OutageRules, OutageState, decide
+from gateway.admission.outage import (
+    AdmitLocally,
+    OutageRule,
+    OutageRules,
+    OutageState,
+    decide,
+    left,
+)
 from gateway.domain.decision import Refuse
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Resource
-from tests.fakes.ledgers import budget, plan, rate
+from tests.fakes.ledgers import budget, lease, plan, rate
 
 NOW_MS = 1_000_000
 OPEN_BUDGETS = OutageRules(budgets=OutageRule.ADMIT_UNCOUNTED)
 
 
-def ask(*claims, rules=None, state=None, now_ms=NOW_MS, written=True):
+def ask(*claims, rules=None, state=None, now_ms=NOW_MS, written=True, stop_seen=True):
     return decide(
         plan("a", *claims),
         rules or OutageRules(),
         state or OutageState(),
         now_ms=now_ms,
         is_written_down=written,
+        is_stop_seen=stop_seen,
     )
 
 
@@ -49,6 +57,35 @@ def test_a_call_whose_end_nobody_would_remember_is_refused_whatever_the_rules_sa
     everything = OutageRules(budgets=OutageRule.ADMIT_UNCOUNTED, limits=OutageRule.ADMIT_UNCOUNTED)
     assert isinstance(ask(rules=everything, written=False), Refuse)
     assert isinstance(ask(rules=everything), AdmitLocally)
+
+
+def test_a_worker_that_would_not_see_a_stop_lets_nothing_pass():
+    everything = OutageRules(budgets=OutageRule.ADMIT_UNCOUNTED, limits=OutageRule.ADMIT_UNCOUNTED)
+    assert isinstance(ask(rules=everything, stop_seen=False), Refuse)
+
+
+@pytest.mark.parametrize(("workers", "passed"), [(1, 5), (2, 3), (9, 1)])
+def test_a_worker_has_its_share_of_the_places_rounded_up(workers, passed):
+    assert let_pass(20, lease(5), rules=OutageRules(workers=workers)) == passed
+
+
+def test_a_place_is_free_again_when_its_call_has_ended():
+    first = ask(lease(1))
+    assert isinstance(ask(lease(1), state=first.state), Refuse)
+    assert isinstance(ask(lease(1), state=left(first.state, first.rung)), AdmitLocally)
+
+
+def test_who_leaves_without_having_come_frees_nothing():
+    first = ask(lease(1))
+    empty = left(left(first.state, first.rung), first.rung)
+    assert empty.places == {first.rung.claims[0].account.key: 0}
+
+
+def test_places_that_are_only_watched_or_left_uncounted_refuse_nobody():
+    assert let_pass(9, lease(2, enforced=False)) == 9
+    uncounted = OutageRules(limits=OutageRule.ADMIT_UNCOUNTED)
+    assert let_pass(9, lease(2), rules=uncounted) == 9
+    assert isinstance(ask(lease(2), rules=OutageRules(limits=OutageRule.REFUSE)), Refuse)
 
 
 def test_an_allowance_passes_money_up_to_its_bound_and_no_further():

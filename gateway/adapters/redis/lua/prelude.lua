@@ -137,8 +137,12 @@ end
 -- Moves a hold's money from pending to posted. A balance that is gone (its window ended more than
 -- 48 h ago) is not made anew: the record in the journal is what is left to say.
 local function charge_balance(claim, charge)
-  if redis.call('EXISTS', claim.key) == 0 then return end
-  redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)
+  if claim.amount == 0 and redis.call('EXISTS', claim.key) == 0 then return end
+  local pending = redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)
+  if pending < 0 and redis.call('HLEN', claim.key) == 1 then
+    redis.call('DEL', claim.key)
+    return
+  end
   redis.call('HINCRBY', claim.key, 'posted', charge)
   if charge > claim.amount then
     redis.call('HINCRBY', claim.key, 'overrun', charge - claim.amount)
