@@ -14,7 +14,7 @@ from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, 
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
 from gateway.adapters.outbox.writer import OutboxWriter
-from gateway.adapters.redis.breaker import BreakerBounds, BreakingLedger
+from gateway.adapters.redis.breaker import BreakerBounds, BreakerState, BreakingLedger
 from gateway.adapters.redis.ledger import HOLD_TTL_MS
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.bedrock.exchange import Upstream
@@ -107,7 +107,7 @@ async def open_data_plane(
             calls,
             Health(
                 lambda: not calls.is_draining,
-                lambda: () if outbox.is_writing else ("the outbox cannot write",),
+                lambda: _troubles(ledger, outbox),
             ),
             BodyBudget(settings.max_inflight_body_bytes),
             observer=observer,
@@ -142,6 +142,15 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     context.load_cert_chain(cert, key)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _troubles(ledger: BreakingLedger, outbox: OutboxWriter) -> tuple[str, ...]:
+    """What does not work, though this process serves what it can."""
+    said = {
+        "the ledger is away": ledger.state is not BreakerState.CLOSED,
+        "the outbox cannot write": not outbox.is_writing,
+    }
+    return tuple(trouble for trouble, is_so in said.items() if is_so)
 
 
 @asynccontextmanager

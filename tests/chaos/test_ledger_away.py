@@ -32,6 +32,12 @@ async def decisions(stand, count):
     return [s.seconds for s in saw]
 
 
+async def health_of(stand):
+    async with stand.callers.session.get(f"{stand.gateway.url}/_gateway/ready") as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
 async def test_a_ledger_that_refuses_is_noticed_at_once_and_nothing_is_sent(
     stand, line, say, simulated
 ):
@@ -46,11 +52,13 @@ async def test_a_ledger_that_refuses_is_noticed_at_once_and_nothing_is_sent(
     assert first.seconds < 0.25  # 50 ms are meant; this machine may be busy
     await until_open(stand)
     waits = await decisions(stand, 50)
+    assert "the ledger is away" in await health_of(stand)
     assert percentile(waits, 0.5) < 20
     assert len(simulated.requests) == sent
     await line.accept()
     await until_served(stand)
     assert stand.gateway.plane.ledger.state is BreakerState.CLOSED
+    assert "the ledger is away" not in await health_of(stand)
     say(
         f"  first decision {1000 * first.seconds:.1f} ms; while open, over HTTP: "
         f"p50 {percentile(waits, 0.5):.2f} ms, p99 {percentile(waits, 0.99):.2f} ms"

@@ -180,34 +180,48 @@ async def a_failover_to_a_copy_from_within_the_healing_is_healed(client):
             await ledger.reserve(plan(name, budget(40, 1_000)))
         before = await state_of_redis(client)
         await fail_over(client, [])
-        call, steps, copies = ledger._line.call, [], []
-
-        async def watched(
-            name,
-            keys,
-            arguments,
-            call=call,
-            steps=steps,
-            copies=copies,
-            when=(copied_after, fails_before),
-        ):
-            steps.append(name)
-            if len(copies) == 1 and name == when[1] and steps.count("reassert") >= 3:
-                await fail_over(client, copies[0])
-                copies.append("used")
-            reply = await call(name, keys, arguments)
-            if not copies and steps.count("reassert") == when[0]:
-                copies.append([(k, await client.dump(k), 0) for k in await client.keys("*")])
-            return reply
-
-        ledger._line.call = watched
+        line = LineToAStaleCopy(client, ledger._line.call, copied_after, fails_before)
+        ledger._line.call = line.call
         await ledger.heartbeat()
-        assert len(copies) == 2, "the failover took place"
+        assert line.has_failed_over
         after = await state_of_redis(client)
         assert (after.balances, after.holds) == (before.balances, before.holds)
 
 
+class LineToAStaleCopy:
+    """Copies the server after some steps of a healing, and puts the copy in its place later."""
+
+    def __init__(self, client, call, copied_after, fails_before):
+        self._client, self._call = client, call
+        self._copied_after, self._fails_before = copied_after, fails_before
+        self._copy = None
+        self._steps = 0
+        self.has_failed_over = False
+
+    async def call(self, name, keys, arguments):
+        self._steps += name == "reassert"
+        if name == self._fails_before and self._steps >= 3 and not self.has_failed_over:
+            self.has_failed_over = True
+            await fail_over(self._client, self._copy)
+        reply = await self._call(name, keys, arguments)
+        if self._copy is None and self._steps == self._copied_after:
+            names = await self._client.keys("*")
+            self._copy = [(key, await self._client.dump(key), 0) for key in names]
+        return reply
+
+
+async def a_balance_that_died_is_not_made_anew(client):
+    for amount in (0, 40):
+        ledger = RedisLedger(client, now_ms=HandClock())
+        name = f"a{amount}"
+        await ledger.reserve(plan(name, budget(amount, 100)))
+        await client.delete("{s0}:usd:org/acme:day:UTC:2026-05-01")
+        await ledger.post(posting(name, 30))
+        assert (await state_of_redis(client)).balances == {}
+
+
 PROBES = (
+    a_balance_that_died_is_not_made_anew,
     text_ledgers_come_out_as_written,
     a_divisible_rung_is_as_large_as_the_model_says,
     a_charge_that_came_after_the_books_is_counted,

@@ -50,7 +50,9 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("prelude", "redis.call('ZADD', due_key, deadline_ms, id)", ""),
     ("prelude", "redis.call('SET', hold_key, words, 'PX', ttl_ms)\n  redis.call('ZREM', due_key, id)", "redis.call('SET', hold_key, words, 'PX', ttl_ms)"),
     ("prelude", "redis.call('SET', hold_key, words, 'PX', ttl_ms)", "redis.call('DEL', hold_key)"),
-    ("prelude", "redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)", ""),
+    ("prelude", "redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)", "0"),
+    ("prelude", "if pending < 0 and redis.call('HLEN', claim.key) == 1 then", "if false then"),
+    ("prelude", "if claim.amount == 0 and redis.call('EXISTS', claim.key) == 0 then return end", ""),
     ("prelude", "redis.call('HINCRBY', claim.key, 'posted', charge)", "redis.call('HINCRBY', claim.key, 'posted', claim.amount)"),
     ("prelude", "if charge > claim.amount then", "if charge >= claim.amount * 2 then"),
     ("prelude", "redis.call('HINCRBY', claim.key, 'overrun', charge - claim.amount)", "redis.call('HINCRBY', claim.key, 'overrun', charge)"),
@@ -191,7 +193,11 @@ def loaded(library: FunctionLibrary):
 
 
 async def examine(client, library: FunctionLibrary) -> str:
-    """The first test that finds something wrong with the library; '' if none does."""
+    """The first test that finds something wrong with the library; '' if none does.
+
+    Raises: ResponseError if it does not compile: that is no defect that a test has to find.
+    """
+    await client.function_load(library.code, replace=True)
     with loaded(library):
         for name, probe in _tests():
             await client.flushall()

@@ -188,9 +188,7 @@ class Laws:
         count = int(message.args[2])
         for raw in message.args[5 : 3 + count]:
             key = str(raw).removeprefix("{s0}:")
-            self.lineage.base[key] = after.balances[key][0]
-            for name, amount in self._books(key).items():
-                self.lineage.in_books[name, key] = amount
+            self.lineage.set_from_books(key, after.balances[key][0], self._books(key))
 
     def _note_fates(self, state: State, now_ms: int, *, was_restored: bool = False) -> None:
         fates = self.lineage.fates

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from gateway.adapters.outbox.segment import scan_segment
+from gateway.domain.ids import RequestId
+
 
 class Disk:
     """Notes what was synced. A write without a sync is in the page cache: it outlives a process."""
@@ -21,17 +24,23 @@ class Disk:
         with patch.object(os, "fdatasync", self._sync), patch.object(os, "fsync", self._sync):
             yield
 
-    def lose_power(self, root: Path, chance: Callable[[], float]) -> int:
-        """Cuts every file somewhere behind its last sync; how many bytes are gone."""
-        lost = 0
+    def lose_power(self, root: Path, chance: Callable[[], float]) -> set[tuple[RequestId, str]]:
+        """Cuts every file somewhere behind its last sync; which notes are gone."""
+        before = _noted(root)
         for path in sorted(root.rglob("*.notes")):
             size = path.stat().st_size
             synced = min(self._synced.get(str(path), 0), size)
-            left = synced + int(chance() * (size - synced + 1))
-            lost += size - left
-            os.truncate(path, left)
-        return lost
+            os.truncate(path, synced + int(chance() * (size - synced + 1)))
+        return before - _noted(root)
 
     def _sync(self, fd: int) -> None:
         # By name: an inode's number may come again, in one run and not in the next.
         self._synced[os.readlink(f"/proc/self/fd/{fd}")] = os.fstat(fd).st_size
+
+
+def _noted(root: Path) -> set[tuple[RequestId, str]]:
+    return {
+        (note.request_id, note.kind.name)
+        for path in root.rglob("*.notes")
+        for note in scan_segment(path).notes
+    }

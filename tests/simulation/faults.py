@@ -117,14 +117,26 @@ class Faults:
         """Nobody waits for seconds, and nothing is on the wire for minutes."""
         world = self._world
         fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
+        if ms > _LONGEST_FLIGHT_MS:
+            for gateway in world.gateways:
+                gateway.heartbeat()
+            world.settle_down()
         for _ in range(_ROUNDS if ms > _LONGEST_FLIGHT_MS else ms > _LONGEST_WAIT_MS):
             for message in [m for m in world.network.flying if m.is_awaited]:
                 if message.is_awaited:  # still: what came before may have ended it
                     world.network.deliver(message, self._dice.choice(fates))
                     world.settle_down()
         if ms > _LONGEST_FLIGHT_MS:
-            for message in [m for m in world.network.flying if m.is_awaited]:
-                world.network.deliver(message)
+            while awaited := [m for m in world.network.flying if m.is_awaited]:
+                world.network.deliver(awaited[0])
+                world.settle_down()
+            # Within minutes a heartbeat comes through, and with it what a failover lost.
+            for gateway in world.gateways:
+                gateway.heartbeat()
+            world.settle_down()
+            while awaited := [m for m in world.network.flying if m.is_awaited]:
+                world.network.deliver(awaited[0])
+                world.settle_down()
             for message in [m for m in world.network.flying if not m.is_awaited]:
                 world.network.deliver(message, Fate.REQUEST_LOST)
 
@@ -158,10 +170,11 @@ class Faults:
         if all(gateway.is_healed for gateway in self._world.gateways):
             self._replica = None
             lost = self._world.disk.lose_power(root, self._dice.random)
-            self._world.trace.tell("power is lost", f"{root.name}, {lost} bytes with it")
+            self._world.trace.tell("power is lost", f"{root.name}, {len(lost)} notes with it")
             # A call that was voided may come back as one that may have been billed, after its
             # tombstone went: the books then hold its worst case, and the ledger lacks it.
-            self._world.has_lost_writes |= lost > 0
+            self._world.has_lost_writes |= bool(lost)
+            self._world.lost_notes |= {name for name, _ in lost}
 
     def _replicate(self) -> None:
         self._replica = (self._world.server.copy(), self._world.laws.lineage.copy())

@@ -39,7 +39,8 @@ class Take:
 class Lineage:
     """The history of a server's data.
 
-    `base`: what of an account's spend comes from the books (a rebuild), `in_books`: call by call.
+    `base`: what of an account's spend comes from the books (a rebuild), `in_books`: call by call,
+    `replaced`: what a call had counted when the books took its place.
     `gone`: keys whose time has passed.
     """
 
@@ -50,6 +51,7 @@ class Lineage:
     versions: dict[str, int] = field(default_factory=dict)
     base: dict[str, int] = field(default_factory=dict)
     in_books: dict[tuple[RequestId, str], int] = field(default_factory=dict)
+    replaced: dict[tuple[RequestId, str], int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
 
     def copy(self) -> Lineage:
@@ -63,6 +65,7 @@ class Lineage:
             versions=dict(self.versions),
             base=dict(self.base),
             in_books=dict(self.in_books),
+            replaced=dict(self.replaced),
             gone=set(self.gone),
         )
 
@@ -77,7 +80,7 @@ class Lineage:
                 if fate.state == "pending":
                     pending[take.key] = pending.get(take.key, 0) + take.amount
                 elif fate.counts:
-                    charge = fate.charge_in(take) - self.in_books.get((name, take.key), 0)
+                    charge = fate.charge_in(take) - self.replaced.get((name, take.key), 0)
                     posted[take.key] = posted.get(take.key, 0) + charge
         return pending, posted
 
@@ -87,5 +90,16 @@ class Lineage:
         for name, fate in self.fates.items():
             for take in self.takes.get(name, ()):
                 if take.key == key and fate.counts:
-                    counted[name] = fate.charge_in(take)
+                    charge = fate.charge_in(take) - self.replaced.get((name, key), 0)
+                    counted[name] = counted.get(name, 0) + charge
         return counted
+
+    def set_from_books(self, key: str, spent: int, books: dict[RequestId, int]) -> None:
+        """An account now says what the books say, whatever the holds had made of it."""
+        self.base[key] = spent
+        for name, amount in books.items():
+            self.in_books[name, key] = self.replaced[name, key] = amount
+        for name, fate in self.fates.items():
+            for take in self.takes.get(name, ()):
+                if take.key == key and fate.counts:
+                    self.replaced[name, key] = fate.charge_in(take)

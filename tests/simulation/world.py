@@ -66,6 +66,7 @@ class World:
         self.zone = first_zone(self.dice)
         self.edition_zone = ZoneInfo(self.zone)
         self.has_lost_writes = False
+        self.lost_notes: set[RequestId] = set()
         self.beyond_reach: set[RequestId] = set()
         self._broken: Exception | None = None
         self.edition = new_edition(self.dice, 1, self.zone)
@@ -130,14 +131,18 @@ class World:
     def note_forgotten(self, lineage: Lineage) -> None:
         """The ledger's server forgets all but a lineage: which charges has nobody else any more?
 
-        The stated gap: a record that was not flushed yet, of a call whose worker has died since or
-        has ended it longer ago than it remembers.
+        The stated gaps: a record that was not flushed yet, of a call whose worker has died since
+        or has ended it longer ago than it remembers; and a loss of power and of Redis at once.
         """
         alive = {process.life.name for process in self.processes if not process.life.is_dead}
         recorded = self.dynamo.tables["token_usage"]
         for name, fate in self.laws.lineage.fates.items():
             kept = lineage.fates.get(name)
-            if fate.state not in ("posted", "unheld") or (kept and kept.state == fate.state):
+            if kept is not None and kept.state == fate.state:
+                continue
+            if fate.state in ("pending", "expired") and name in self.lost_notes:
+                self.beyond_reach.add(name)
+            if fate.state not in ("posted", "unheld"):
                 continue
             if (name,) not in recorded and not self.notebook.is_remembered(name, alive):
                 self.beyond_reach.add(name)
