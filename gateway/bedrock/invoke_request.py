@@ -28,6 +28,7 @@ from gateway.domain.tokens import Unit
 
 _NOTHING: frozenset[str] = frozenset()
 _MEDIA_KEYS = frozenset({"bytes", "data", "base64String", "inputImage", "image", "images", "url"})
+_IMAGE_KEYS = frozenset({"inputImage", "images"})  # nothing else is ever under these
 _RECORDINGS = frozenset({"video", "audio"})
 _RECORDING_KEYS = frozenset({"source", "bytes", "base64String"})
 _RERANK = frozenset({Family.COHERE_RERANK, Family.AMAZON_RERANK})
@@ -38,7 +39,8 @@ RERANK_CHUNK_TOKENS: Final = 244
 """A document longer than this beside its query is split (512 tokens less a query of 256)."""
 RERANK_DOCUMENTS_PER_UNIT: Final = 100
 _LEAST_MEDIA = 256
-"""A string this long under a media key is taken for media; a shorter one counts as text."""
+"""A string this long under a media key is taken for media; a shorter one counts as text, but
+where the key leaves no doubt: the smallest image is charged like the largest."""
 
 
 def read_invoke(family: Family, body: dict[str, Any], tally: Tally) -> None:
@@ -162,7 +164,7 @@ def _array(body: dict[str, Any], key: str) -> list[Any]:
 def _read_unknown(key: str, value: Any, tally: Tally) -> None:
     """Counts a field by its looks: media by the names media has everywhere, the rest as text."""
     match value:
-        case str() if key in _MEDIA_KEYS and len(value) >= _LEAST_MEDIA:
+        case str() if key in _MEDIA_KEYS and (key in _IMAGE_KEYS or len(value) >= _LEAST_MEDIA):
             tally.images += 1
         case str():
             tally.document(value)

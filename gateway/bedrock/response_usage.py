@@ -116,7 +116,7 @@ def facts_of_model_json(document: Mapping[str, Any]) -> AnswerFacts:
         service_tier=_tier(document.get("service_tier")),
         stop_reason=stop_reason,
         kind=_kind(document),
-        guardrail_intervened=document.get(_GUARDRAIL_ACTION) == "INTERVENED",
+        guardrail_intervened="INTERVENED" in (_text(document.get(_GUARDRAIL_ACTION)) or ""),
         shows_model_output=_shows_model_output(trace),
         is_last=is_last,
     )
@@ -178,8 +178,8 @@ def _images(document: Mapping[str, Any]) -> Units:
     images = document.get("images")
     if images is None and isinstance(document.get("artifacts"), list):
         images = [_object(artifact).get("base64") for artifact in document["artifacts"]]
-    if not isinstance(images, list):
-        return ()
+    if not isinstance(images, list) or any(isinstance(image, dict) for image in images):
+        return ()  # Cohere describes the images it has read under the same name
     made = sum(1 for image in images if isinstance(image, str) and image)
     return ((Unit.IMAGE, Decimal(made)),)
 

@@ -25,15 +25,18 @@ class Effect:
 
     rollups: tuple[RollupRow, ...]
     accounts: tuple[AccountWindow, ...]
+    rows: frozenset[Row]
     amounts: Amounts
     account_amounts: Amounts
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Effect:
         """The effect of a record. Raises: UnreadableDocumentError."""
+        rollups, accounts = tuple(rows_of(document)), tuple(account_windows(document))
         return cls(
-            rollups=tuple(rows_of(document)),
-            accounts=tuple(account_windows(document)),
+            rollups=rollups,
+            accounts=accounts,
+            rows=frozenset((*rollups, *accounts)),
             amounts=amounts_of(document),
             account_amounts={
                 "posted": Decimal(whole(document, "cost_nano_usd")),
@@ -41,22 +44,6 @@ class Effect:
                 "calls": Decimal(1),
             },
         )
-
-    @property
-    def rows(self) -> frozenset[Row]:
-        """All rows it counts in."""
-        return frozenset((*self.rollups, *self.accounts))
-
-    def add_to(self, sums: dict[Row, Amounts], sign: int) -> None:
-        """Adds the effect to the sums, or takes it away (`sign` -1)."""
-        for rows, amounts in (
-            (self.rollups, self.amounts),
-            (self.accounts, self.account_amounts),
-        ):
-            for row in rows:
-                sum_of_row = sums.setdefault(row, {})
-                for name, amount in amounts.items():
-                    sum_of_row[name] = sum_of_row.get(name, Decimal(0)) + sign * amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +100,36 @@ class Change:
     @property
     def rows(self) -> frozenset[Row]:
         """All rows whose sums it may change."""
-        return self.effect.rows | (self.before.effect.rows if self.before else frozenset())
+        return self.effect.rows | self.before.effect.rows if self.before else self.effect.rows
 
 
 def differences(changes: Iterable[Change]) -> dict[Row, Amounts]:
     """What all changes together add to each row; rows and sums that stay the same are left out."""
-    sums: dict[Row, Amounts] = {}
+    # First by what counts in exactly the same rows, which is most of a batch.
+    alike: dict[tuple[Row, ...], Amounts] = {}
     for change in changes:
-        change.effect.add_to(sums, 1)
+        _add_effect(alike, change.effect, 1)
         if change.before is not None:
-            change.before.effect.add_to(sums, -1)
+            _add_effect(alike, change.before.effect, -1)
+    sums: dict[Row, Amounts] = {}
+    for rows, amounts in alike.items():
+        for row in rows:
+            _add(sums.setdefault(row, {}), amounts, 1)
     changed = {
         row: {name: amount for name, amount in amounts.items() if amount}
         for row, amounts in sums.items()
     }
     return {row: amounts for row, amounts in changed.items() if amounts}
+
+
+def _add_effect(alike: dict[tuple[Row, ...], Amounts], effect: Effect, sign: int) -> None:
+    _add(alike.setdefault(effect.rollups, {}), effect.amounts, sign)
+    _add(alike.setdefault(effect.accounts, {}), effect.account_amounts, sign)
+
+
+def _add(sums: Amounts, amounts: Amounts, sign: int) -> None:
+    for name, amount in amounts.items():
+        sums[name] = sums.get(name, Decimal(0)) + sign * amount
 
 
 def latest_versions(changes: Sequence[Change]) -> list[Change]:

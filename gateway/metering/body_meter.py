@@ -83,6 +83,8 @@ class BodyMeter:
         usage = self._terms.usage(facts)
         if why is None and not facts.states_all:
             why = Shortfall.NO_USAGE
+        if why is None and self._terms.leaves_seconds_open:
+            why = Shortfall.SECONDS_UNSTATED
         if why is None:
             return Exact(usage=usage)
         return AtLeast(usage=usage, why=why if complete else Shortfall.TRUNCATED)

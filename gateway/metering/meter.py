@@ -22,6 +22,7 @@ class Shortfall(StrEnum):
     TRUNCATED = "truncated"
     CORRUPT_FRAME = "corrupt frame"
     UNREADABLE_EVENT = "unreadable event"
+    SECONDS_UNSTATED = "seconds of the recording not stated"
     STREAM_EXCEPTION = "stream exception"
     NOT_JSON = "body is not JSON"
     TOO_LARGE = "body too large to read"
@@ -62,11 +63,13 @@ class MeterTerms:
 
     `request_units` are units that the request alone makes certain (searches, input images); one
     that the answer states itself replaces them. `unsplit_write_ttl`: the time to live of cache
-    writes whose own the answer does not say.
+    writes whose own the answer does not say. `leaves_seconds_open`: the request holds a recording
+    that is charged by its seconds, which no answer states.
     """
 
     request_units: Units = ()
     unsplit_write_ttl: CacheTtl = CacheTtl.FIVE_MINUTES
+    leaves_seconds_open: bool = False
 
     def usage(self, facts: AnswerFacts) -> Usage:
         """The facts in the vocabulary of prices; what is not stated as zero."""

@@ -17,6 +17,7 @@ from gateway.metering.meter import Meter, MeterTerms, SettledMeter, Shortfall
 from gateway.metering.stream_meter import StreamMeter
 
 _EMBEDDING_FAMILIES: Final = frozenset({Family.COHERE_EMBED, Family.TITAN_EMBED, Family.NOVA_EMBED})
+_RERANK_FAMILIES: Final = frozenset({Family.COHERE_RERANK, Family.AMAZON_RERANK})
 _NO_STREAM_TYPES: Final = ("application/json", "application/x-amz-json", "text/")
 
 
@@ -27,14 +28,19 @@ def meter_for(
     *,
     request_units: Units = (),
     unsplit_write_ttl: CacheTtl = CacheTtl.FIVE_MINUTES,
+    leaves_seconds_open: bool = False,
 ) -> Meter:
     """The meter for an answer with status 200.
 
-    `request_units` and `unsplit_write_ttl` are what only the request knows, see `MeterTerms`.
+    The arguments after the headers are what only the request knows, see `MeterTerms`.
     """
     if not operation.is_billed:
         return SettledMeter(Exact(usage=Usage()))
-    terms = MeterTerms(request_units=request_units, unsplit_write_ttl=unsplit_write_ttl)
+    terms = MeterTerms(
+        request_units=request_units,
+        unsplit_write_ttl=unsplit_write_ttl,
+        leaves_seconds_open=leaves_seconds_open,
+    )
     facts = facts_of_headers(response_headers)
     if _value(response_headers, "content-encoding") not in ("", "identity"):
         return SettledMeter(AtLeast(usage=terms.usage(facts), why=Shortfall.ENCODED))
@@ -52,6 +58,8 @@ def _body_meter(
     if content_type.startswith("image/"):  # asked for by `accept`: the body is the one image
         image = replace(facts, units=((Unit.IMAGE, Decimal(1)),), kind=AnswerKind.UNITS)
         return BodyMeter(operation, image, terms, reads_body=False)
+    if family in _RERANK_FAMILIES:  # charged by its searches, however few results it has
+        facts = replace(facts, kind=AnswerKind.UNITS)
     if family in _EMBEDDING_FAMILIES and facts.tokens.input is not None:
         embedding = replace(facts, kind=AnswerKind.EMBEDDING)
         return BodyMeter(operation, embedding, terms, reads_body=False)

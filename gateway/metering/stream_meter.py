@@ -74,7 +74,8 @@ class StreamMeter:
         if self._events.unreadable:
             return Shortfall.UNREADABLE_EVENT
         if facts.is_last and facts.states_all:
-            return None  # stated is stated, however the connection ended after it
+            # Stated is stated, however the connection ended after it.
+            return Shortfall.SECONDS_UNSTATED if self._terms.leaves_seconds_open else None
         return self._why_silent(facts, complete=complete)
 
     def _why_silent(self, facts: AnswerFacts, *, complete: bool) -> str | None:

@@ -175,6 +175,20 @@ def unit_bounds(
     return tuple(bounds)
 
 
+def leaves_seconds_open(facts: CallFacts, sheet: PriceSheet) -> bool:
+    """Whether a recording in the request is charged by its seconds: no answer states them.
+
+    A model without prices of its own is taken to count recordings as tokens, as most do.
+    """
+    if sheet.is_ceiling:
+        return False
+    priced = {unit for unit, _ in sheet.row(None).unit_prices}
+    return bool(
+        (facts.video_bytes and Unit.VIDEO_SECOND in priced)
+        or (facts.audio_bytes and Unit.AUDIO_SECOND in priced)
+    )
+
+
 def expected_tokens(facts: CallFacts, model: IdentifiedModel, output_tokens: int) -> int:
     """How many tokens the call will probably use: what token rates claim, corrected afterwards."""
     written = _expected_input(facts, model.family)

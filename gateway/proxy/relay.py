@@ -10,10 +10,13 @@ from gateway.bedrock.exchange import Headers, UpstreamExchange
 from gateway.bedrock.headers import find_all, response_headers_for_caller
 from gateway.domain.call import CacheTtl
 from gateway.domain.clock import Clock
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.reason import Reason
 from gateway.domain.tokens import AtLeast, Measurement, Usage
 from gateway.metering.meter import Meter, SettledMeter
 from gateway.metering.select import meter_for
+from gateway.metering.stream_meter import StreamMeter
+from gateway.pricing.estimate import leaves_seconds_open
 from gateway.proxy.caller_side import CallerSide
 from gateway.proxy.drain import Drains
 from gateway.proxy.stage_values import AdmittedCall
@@ -88,6 +91,10 @@ class Relay:
                         tail = chunk
         except GatewayError as error:
             failure = error
+        if failure is None and _is_cut(meter):
+            failure = GatewayError(
+                Reason.UPSTREAM_INVALID, "the stream ended inside an event", fault=Fault.UPSTREAM
+            )
         measurement = meter.finish(complete=failure is None)
         return Relayed(
             measurement=measurement if exchange.status == _OK else None,
@@ -117,6 +124,11 @@ class Relay:
         caller.abort()
 
 
+def _is_cut(meter: Meter) -> bool:
+    """Whether a stream ended inside an event: SDKs drop the piece and take that for the end."""
+    return isinstance(meter, StreamMeter) and meter.corrupt is None and not meter.at_boundary
+
+
 def _meter(admitted: AdmittedCall, exchange: UpstreamExchange) -> Meter:
     if exchange.status != _OK:
         return SettledMeter(AtLeast(usage=Usage(), why="an error was answered"))
@@ -128,4 +140,5 @@ def _meter(admitted: AdmittedCall, exchange: UpstreamExchange) -> Meter:
         exchange.headers,
         request_units=facts.request_units,
         unsplit_write_ttl=facts.cache_write_ttl or CacheTtl.FIVE_MINUTES,
+        leaves_seconds_open=leaves_seconds_open(facts, admitted.admitted.context.quote.sheet),
     )

@@ -39,7 +39,10 @@ class ReplayedRequest:
 
 
 class ReplayUpstream:
-    """Answers the next request with the next expected recording; 500 if none is expected."""
+    """Answers the next call with the next expected recording; 500 if none is expected.
+
+    It has no control plane: reads are answered with 404.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -60,6 +63,9 @@ class ReplayUpstream:
                 body=await request.read(),
             )
         )
+        if request.method != "POST":
+            # What the gateway itself asks the control plane is nobody's recording.
+            return web.json_response({"message": "Not found"}, status=404)
         if not self._expected:
             return web.Response(status=500, text="no recording is expected")
         recording, piece_bytes = self._expected.popleft()

@@ -324,6 +324,8 @@ class History:
         rows = [
             AccountRow(key=key, posted=balance.posted, overrun=balance.overrun, keep_ms=DAY_MS * 9)
             for key, balance in self.model.balances.items()
+            # The books would hold what was posted without its hold; the accounts here do not.
+            if not any(hold.state is HoldState.UNHELD for hold in self.model.holds.values())
         ]
         if self.random.random() < 0.5:
             await self.reserve()

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.adapters.dynamodb.account_rows import DynamoAccountRows
 from gateway.adapters.dynamodb.connection import open_dynamodb
 from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
 from gateway.adapters.dynamodb.tables import create_tables
 from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.record_finder import JournalThenTable
+from gateway.adapters.redis.balance_reader import RedisBalanceReader
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
-from gateway.admission.accounts import ShardKeys
+from gateway.adapters.redis.ledger_book import RedisLedgerBook
+from gateway.admission.accounts import ShardKeys, touched_keys
+from gateway.domain.period import Period
 from gateway.domain.reservation import Posting, Rank
 from gateway.journal.codec import encode_record
 from gateway.workers.journal_flusher import FlushBounds, JournalFlusher
+from tests.fakes.clock import FakeClock
 from tests.fakes.ledgers import budget, plan
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.records import document_of, usage_record
@@ -217,3 +224,46 @@ async def test_a_table_that_is_missing_keeps_everything_in_the_journal(house):
     assert await house.waiting() == 1
     await drain(house.flusher())
     assert set(await house.stored()) == {"a"}
+
+
+async def test_the_books_rows_are_the_ledgers_balances_to_the_nano_dollar(house):
+    seconds, _ = await house.redis.time()
+    today = datetime.fromtimestamp(seconds, UTC)
+    claims = [
+        budget(100, 10_000, at=today),
+        budget(100, 10_000, at=today, period=Period.HOUR, rolling=5),
+        budget(100, 10_000, at=today, period=Period.MONTH, zone=ZoneInfo("Pacific/Auckland")),
+    ]
+    for number in range(7):
+        name = f"call-{number}"
+        asked = plan(name, *claims[: number % 4])
+        receipt = await house.ledger.reserve(asked)
+        if number == 6:
+            await house.ledger.void(name)
+            continue
+        record = usage_record(
+            name,
+            cost_nano_usd=10**number,
+            overrun_nano_usd=max(0, 10**number - 100),
+            accounts=touched_keys(asked.rungs[0], receipt),
+        )
+        await house.ledger.post(
+            Posting(
+                request_id=name,
+                charge=10**number,
+                tokens=0,
+                rank=Rank.MEASURED,
+                record=encode_record(record),
+            )
+        )
+    await drain(house.flusher())
+    balances = await RedisLedgerBook(house.redis).balances()
+    clock = FakeClock(today)
+    rows = await DynamoAccountRows(house._dynamodb, house._prefix, clock).rows("s0")
+    assert {row.key: row.posted for row in rows} == {
+        key: standing.posted for key, standing in balances.items()
+    }
+    assert len(rows) == 3
+    reader = RedisBalanceReader(house.redis)
+    for row in rows:
+        assert row.overrun == (await reader.balance(row.key)).overrun

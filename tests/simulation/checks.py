@@ -122,7 +122,9 @@ class Laws:
         plan = self._notebook.plans[name]
         receipt = receipt_of(plan, words)
         if not isinstance(receipt, Granted) or receipt.repeated:
-            self._expect(before.accounts == after.accounts, f"I6: {words[1]} changed accounts", name)
+            self._expect(
+                before.accounts == after.accounts, f"I6: {words[1]} changed accounts", name
+            )
             return
         known = self.lineage.fates.get(name)
         self._expect(known is None, f"I3: {name} is granted again after {known}", name)
@@ -147,7 +149,9 @@ class Laws:
         match claim:
             case BalanceClaim():
                 windows = counted_windows(claim, now_ms)
-                self._expect(len(windows) == 1 + len(claim.earlier), "a rolling window is short", name)
+                self._expect(
+                    len(windows) == 1 + len(claim.earlier), "a rolling window is short", name
+                )
                 keys = [f"{claim.account.key}:{window.id}" for window in windows]
                 used = sum(sum(after.balances.get(each, (0, 0))[:2]) for each in keys)
                 ceiling = int(claim.ceiling)
@@ -171,7 +175,9 @@ class Laws:
             refilled = claim.capacity * (now_ms - at_ms) / claim.period_ms
             count = len(passed) - number
             most = claim.capacity + refilled
-            self._expect(count <= most, f"I7: {count} > {most} since {at_ms} in {claim.account.key}", name)
+            self._expect(
+                count <= most, f"I7: {count} > {most} since {at_ms} in {claim.account.key}", name
+            )
 
     def _extend(self, args: list[Any], at_ms: int, lost: list[Any]) -> None:
         for name in args[6:]:
@@ -192,7 +198,9 @@ class Laws:
 
     def _note_fates(self, state: State, now_ms: int, *, was_restored: bool = False) -> None:
         fates = self.lineage.fates
-        for name in [n for n in fates if n not in state.holds and f"hold:{n}" not in self.lineage.gone]:
+        for name in [
+            n for n in fates if n not in state.holds and f"hold:{n}" not in self.lineage.gone
+        ]:
             self._expect(False, f"I4: {name} was forgotten, it was {fates[name]}", name)  # noqa: FBT003 - says what happened
         for raw, words in state.holds.items():
             name = RequestId(raw)

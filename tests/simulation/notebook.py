@@ -9,7 +9,6 @@ from gateway.domain.ids import RequestId
 from gateway.domain.reservation import AdmissionPlan, Seen, SeenKind
 from tests.simulation.rules import ORG
 
-
 BEATS_REMEMBERED = 20
 """For how many heartbeats a worker remembers an end, at least."""
 

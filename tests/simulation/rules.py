@@ -79,9 +79,7 @@ def new_edition(dice: random.Random, version: int, zone: str) -> Edition:
 
 def _odd(row):
     """Prices that do not come out even in nano-USD, so that rounding is seen."""
-    return replace(
-        row, bands=(ContextBand(above_input_tokens=0, rates=rates("0.2513", "1.2507")),)
-    )
+    return replace(row, bands=(ContextBand(above_input_tokens=0, rates=rates("0.2513", "1.2507")),))
 
 
 class Requests:
@@ -113,5 +111,3 @@ class Requests:
                 text_bytes=self._dice.choice((2, 300, 3_000)),
             ),
         )
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -10,7 +11,6 @@ from enum import Enum, auto
 
 from gateway.admission.settlement import Admitted, Ending, is_certainly_unbilled
 from gateway.domain.ids import RequestId
-from gateway.domain.money import to_nano_usd
 from gateway.domain.record import CallStatus
 from gateway.domain.tokens import AtLeast, Exact, TokenCounts, Usage
 from gateway.pricing.cost import cost_of
@@ -58,9 +58,7 @@ class Exchange:
 class Bedrock:
     """Runs what it is sent. `bill` is the truth: exact USD by call."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, trace: Trace, dice: random.Random
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, trace: Trace, dice: random.Random) -> None:
         self.bill: dict[RequestId, Decimal] = {}
         self.beyond_bound: set[RequestId] = set()
         self.open: list[Exchange] = []
@@ -130,4 +128,4 @@ class Bedrock:
 
     def nano_usd(self, request_id: RequestId) -> int:
         """What the call cost, as a ledger may at least charge it; 0 where it was not billed."""
-        return int(to_nano_usd(self.bill.get(request_id, Decimal(0))))
+        return math.ceil(self.bill.get(request_id, Decimal(0)) * 10**9)

@@ -70,7 +70,9 @@ class World:
         self.beyond_reach: set[RequestId] = set()
         self._broken: Exception | None = None
         self.edition = new_edition(self.dice, 1, self.zone)
-        hosts = [root / "host-a", root / "host-a", root / "host-b"][: self.dice.choice((1, 2, 3, 3))]
+        hosts = [root / "host-a", root / "host-a", root / "host-b"][
+            : self.dice.choice((1, 2, 3, 3))
+        ]
         self.gateways = [
             Gateway(self, f"g{number}", host, self.edition) for number, host in enumerate(hosts)
         ]
@@ -142,7 +144,7 @@ class World:
                 continue
             if fate.state in ("pending", "expired") and name in self.lost_notes:
                 self.beyond_reach.add(name)
-            if fate.state not in ("posted", "unheld"):
+            if fate.state not in ("posted", "unheld", "expired"):
                 continue
             if (name,) not in recorded and not self.notebook.is_remembered(name, alive):
                 self.beyond_reach.add(name)

@@ -82,6 +82,23 @@ async def test_a_measured_call_is_posted_with_its_record():
     assert desk.told() == [CallSettled]
 
 
+async def test_the_journal_gets_the_record_as_short_as_it_is_to_be():
+    desk = await Desk().reserve()
+    desk.settle = Settle(
+        desk.ledger,
+        desk.outbox,
+        desk.calls,
+        desk.observer,
+        desk.clock,
+        shorten=lambda record: replace(record, metadata=(("short", "yes"),)),
+    )
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    assert desk.record["metadata"] == {"short": "yes"}
+    assert desk.record["cost_nano_usd"] == COST
+
+
 async def test_a_hold_left_before_anything_was_sent_is_released():
     desk = await Desk().reserve()
     async with desk.settle.hold(desk.admitted):
