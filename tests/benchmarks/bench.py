@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import statistics
@@ -99,9 +100,7 @@ async def _bench(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
 
 
-async def _measure(
-    targets: list[Target], key: NewKey, options: argparse.Namespace
-) -> list[Figure]:
+async def _measure(targets: list[Target], key: NewKey, options: argparse.Namespace) -> list[Figure]:
     shapes = {**_SHAPES, _STREAM: (300, "converse-stream")}
     figures = []
     for shape, (size, operation) in shapes.items():
@@ -114,9 +113,7 @@ async def _measure(
     return figures
 
 
-async def _round(
-    target: Target, shape: str, request: bytes, options: argparse.Namespace
-) -> Figure:
+async def _round(target: Target, shape: str, request: bytes, options: argparse.Namespace) -> Figure:
     await run_load(target.port, request, connections=4, seconds=0.3)
     alone = await run_load(target.port, request, connections=1, seconds=options.seconds / 2)
     before = _cpu_s(target.pid)
@@ -167,8 +164,6 @@ def _request(port: int, key: NewKey, size: int, operation: str) -> bytes:
     ).encode()
     path = f"/model/{_MODEL}/{operation}"
     headers = [("host", f"127.0.0.1:{port}"), ("content-type", "application/json")]
-    import hashlib
-
     headers += sign(
         RequestToSign(
             method="POST",
@@ -230,6 +225,8 @@ async def _gateway(folder: Path, upstream: str) -> AsyncIterator[tuple[Target, N
             "GATEWAY_POLICIES": str(folder / "policies"),
             "GATEWAY_MASTER_KEY": _MASTER_KEY,
             "GATEWAY_LOG_LEVEL": "warning",
+            "GATEWAY_STATE_DIR": str(folder / "state"),
+            "GATEWAY_REDIS_TIMEOUT_MS": "2000",
         }
         settings = load_settings(environment)
         async with open_dynamodb(tables, _REGION) as client:

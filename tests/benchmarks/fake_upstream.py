@@ -85,7 +85,7 @@ async def main() -> None:
     plain, stream = plain_answer(), stream_answer()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Upstream(plain, stream), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the parent reads it
+    print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 

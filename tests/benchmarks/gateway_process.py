@@ -20,7 +20,7 @@ async def main() -> None:
     )
     async with open_data_plane(settings, make_observer(settings, "bench")) as plane:
         server = await listen(plane.server, host="127.0.0.1", port=0, tls=None)
-        print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the parent reads it
+        print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         server.close()
         await plane.calls.drain(5)

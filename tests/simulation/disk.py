@@ -35,7 +35,7 @@ class Disk:
 
     def _sync(self, fd: int) -> None:
         # By name: an inode's number may come again, in one run and not in the next.
-        self._synced[os.readlink(f"/proc/self/fd/{fd}")] = os.fstat(fd).st_size
+        self._synced[str(Path(f"/proc/self/fd/{fd}").readlink())] = os.fstat(fd).st_size
 
 
 def _noted(root: Path) -> set[tuple[RequestId, str]]:

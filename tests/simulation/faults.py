@@ -117,28 +117,34 @@ class Faults:
         """Nobody waits for seconds, and nothing is on the wire for minutes."""
         world = self._world
         fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
-        if ms > _LONGEST_FLIGHT_MS:
-            for gateway in world.gateways:
-                gateway.heartbeat()
-            world.settle_down()
-        for _ in range(_ROUNDS if ms > _LONGEST_FLIGHT_MS else ms > _LONGEST_WAIT_MS):
+        is_long = ms > _LONGEST_FLIGHT_MS
+        if is_long:
+            self._beat()
+        fates = (Fate.ARRIVES, Fate.REQUEST_LOST, Fate.REPLY_LOST, Fate.LATE)
+        for _ in range(_ROUNDS if is_long else ms > _LONGEST_WAIT_MS):
             for message in [m for m in world.network.flying if m.is_awaited]:
                 if message.is_awaited:  # still: what came before may have ended it
                     world.network.deliver(message, self._dice.choice(fates))
                     world.settle_down()
-        if ms > _LONGEST_FLIGHT_MS:
-            while awaited := [m for m in world.network.flying if m.is_awaited]:
-                world.network.deliver(awaited[0])
-                world.settle_down()
-            # Within minutes a heartbeat comes through, and with it what a failover lost.
-            for gateway in world.gateways:
-                gateway.heartbeat()
-            world.settle_down()
-            while awaited := [m for m in world.network.flying if m.is_awaited]:
-                world.network.deliver(awaited[0])
-                world.settle_down()
-            for message in [m for m in world.network.flying if not m.is_awaited]:
-                world.network.deliver(message, Fate.REQUEST_LOST)
+        if is_long:
+            self._calm_down()
+
+    def _calm_down(self) -> None:
+        """Within minutes a heartbeat comes through, and with it what a failover lost."""
+        flying, deliver = self._world.network.flying, self._world.network.deliver
+        for beats in (False, True):
+            if beats:
+                self._beat()
+            while awaited := [message for message in flying if message.is_awaited]:
+                deliver(awaited[0])
+                self._world.settle_down()
+        for message in [m for m in flying if not m.is_awaited]:
+            deliver(message, Fate.REQUEST_LOST)
+
+    def _beat(self) -> None:
+        for gateway in self._world.gateways:
+            gateway.heartbeat()
+        self._world.settle_down()
 
     def _hang_up(self) -> None:
         if self._world.bedrock.open:

@@ -58,6 +58,9 @@ class Surroundings(Protocol):
     now_ms: int
     chance: Callable[[], float]
 
+    def note_death(self, worker: str) -> None:
+        """A gateway has died."""
+
 
 @dataclass(slots=True)
 class ProcessClock:
@@ -175,6 +178,7 @@ class Gateway(Process):
 
     def kill(self) -> None:
         super().kill()
+        self.world.note_death(self.life.name)
         # The kernel closes what the process had open; locks end with that.
         log = self.outbox._log
         for segment in (*log.notes.segments, *log._full, *log._given_up):

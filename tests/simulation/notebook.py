@@ -18,10 +18,12 @@ class Acknowledged:
     """A worker was told something about a call.
 
     `ending_beat`: after how many of its heartbeats it first asked for the end; None: it runs.
+    `is_acknowledged`: it was told that the ledger knows the end.
     """
 
     worker: str
     ending_beat: int | None = None
+    is_acknowledged: bool = False
 
 
 @dataclass(slots=True)
@@ -56,7 +58,9 @@ class Notebook:
 
     def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
         """The worker was told that the ledger knows the end."""
-        self.told[request_id] = Acknowledged(worker, self.beats[worker])
+        self.told[request_id] = Acknowledged(
+            worker, self.beats[worker], is_acknowledged=True
+        )
 
     def is_remembered(self, request_id: RequestId, alive: set[str]) -> bool:
         """Whether a living worker was told lately how the call ended."""

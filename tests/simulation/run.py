@@ -17,13 +17,15 @@ from tests.simulation.trace import Trace, ViolationError
 from tests.simulation.world import World
 
 DEFAULT_STEPS = 200
-LAST = []
 
 
 def simulate(seed: int, steps: int, url: str, folder: Path) -> Trace:
     """One history. Raises: ViolationError."""
-    world = World(seed, steps, url, folder)
-    LAST[:] = [world]
+    return lived(World(seed, steps, url, folder))
+
+
+def lived(world: World) -> Trace:
+    """A world's trace, after its end. Raises: ViolationError."""
     world.live()
     return world.trace
 
@@ -61,8 +63,6 @@ def _run(seeds: range, options: argparse.Namespace, url: str, folder: Path) -> i
         try:
             trace = simulate(seed, options.steps, url, folder / str(seed))
         except ViolationError as violation:
-            if options.print:
-                print("\n".join(LAST[-1].trace.lines))
             broken += 1
             print(violation, end="\n\n")
             if not options.go_on:

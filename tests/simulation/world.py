@@ -150,6 +150,16 @@ class World:
                 self.beyond_reach.add(name)
                 self.trace.tell("out of reach", name)
 
+    def note_death(self, worker: str) -> None:
+        """A worker dies that was about to tell again what its server had forgotten: same gap."""
+        recorded = self.dynamo.tables["token_usage"]
+        for name, told in self.notebook.told.items():
+            fate = self.laws.lineage.fates.get(name)
+            is_known = (name,) in recorded or (fate is not None and fate.state != "pending")
+            if told.worker == worker and told.is_acknowledged and not is_known:
+                self.beyond_reach.add(name)
+                self.trace.tell("out of reach", name)
+
     def deliver_all(self) -> None:
         """A network without faults, until nothing moves any more."""
         self.settle_down()
