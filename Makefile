@@ -10,7 +10,11 @@ PYTEST := $(PYTHON_BIN) -m pytest -p tests.plugins.no_skips
 PARALLEL := -n auto --maxprocesses 4
 CODE := gateway tests scripts
 
-.PHONY: help demo test check format lint types floors unit chaos bench lock clean
+# Histories to live through, first:end, and how many steps each has.
+SEEDS ?= 0:200
+STEPS ?= 200
+
+.PHONY: simulate mutants help demo test check format lint types floors unit chaos bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +23,8 @@ help:
 	@echo "make check   format, lint, types, floors, unit tests: under a minute"
 	@echo "make chaos   kills, partitions, slow and lying peers, at length; prints the three books"
 	@echo "make bench   what the gateway costs per call"
+	@echo "make simulate SEEDS=0:1000   the ledger's laws in simulated histories (docs/simulation.md)"
+	@echo "make mutants which seeded defects the quick tests find (half an hour)"
 	@echo "make lock    pin the requirements anew (needs uv)"
 	@echo "make clean   remove environments and caches"
 
@@ -50,6 +56,13 @@ chaos: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 
 bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTHON_BIN) tests/benchmarks/bench.py
+
+simulate: $(VENV)/.dev
+	$(PYTHON_BIN) -m tests.simulation.run $(SEEDS) --steps $(STEPS)
+
+mutants: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
+	$(PYTHON_BIN) -m tests.mutants.ledger_mutants
+	$(PYTHON_BIN) -m tests.mutants.examine
 
 lock:
 	scripts/lock

@@ -102,7 +102,7 @@ def _rows_are_sums(
 
 
 def _nothing_counts_twice(world: World, records: dict[RequestId, dict[str, Any]]) -> None:
-    """Before a rebuild the ledger may lack what no living worker could tell it, and nothing else."""
+    """The ledger may lack what no living worker could tell it, until a rebuild; nothing else."""
     lineage = world.laws.lineage
     for key in sorted(lineage.base | world.state.balances):
         for name, amount in lineage.counted_in(key).items():

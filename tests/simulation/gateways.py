@@ -105,14 +105,17 @@ class Process:
         if name in self.busy or self.life.is_dead:
             return
         self.busy.add(name)
-        self.world.trace.tell(name, self.life.name)
+        kind, _, about = name.partition(" ")
+        self.world.trace.tell(kind, f"{self.life.name} {about}")
         self.world.loop.spawn(self.life, self._watched(name, work))
 
     async def _watched(self, name: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         try:
             await work()
         except GatewayError as error:
-            self.world.trace.tell(f"{name} failed", f"{self.life.name} {error.reason.value}")
+            kind, _, about = name.partition(" ")
+            detail = f"{self.life.name} {about} {error.reason.value}"
+            self.world.trace.tell(f"{kind} failed", detail)
         except Exception as exc:  # noqa: BLE001 - a bug is what the simulation looks for
             text = f"{name} of {self.life.name}: {exc!r}\n{traceback.format_exc()}"
             self.world.notebook.bugs.append(text)
@@ -230,7 +233,7 @@ class Gateway(Process):
 
     def keep_up(self) -> None:
         """A round of the outbox's own keeping."""
-        self.begin("keep up", self.outbox._log.keep_up)
+        self.begin("upkeep", self.outbox._log.keep_up)
 
     # The ledger, as this gateway's parts see it: what it acknowledges is written down for the laws.
 

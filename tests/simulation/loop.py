@@ -67,7 +67,10 @@ class SimulationLoop(asyncio.SelectorEventLoop):
         return super().call_at(when, _unless_dead, context, callback, args, context=context)
 
     def run_in_executor(  # type: ignore[override]  # no thread, hence no concurrent future
-        self, executor: Any, func: Callable[..., Any], *args: Any  # noqa: ARG002 - there is no thread
+        self,
+        executor: Any,
+        func: Callable[..., Any],
+        *args: Any,
     ) -> asyncio.Future[Any]:
         """What a thread would do, done at once."""
         done: asyncio.Future[Any] = self.create_future()

@@ -58,9 +58,7 @@ class Notebook:
 
     def acknowledged_end(self, worker: str, request_id: RequestId) -> None:
         """The worker was told that the ledger knows the end."""
-        self.told[request_id] = Acknowledged(
-            worker, self.beats[worker], is_acknowledged=True
-        )
+        self.told[request_id] = Acknowledged(worker, self.beats[worker], is_acknowledged=True)
 
     def is_remembered(self, request_id: RequestId, alive: set[str]) -> bool:
         """Whether a living worker was told lately how the call ended."""

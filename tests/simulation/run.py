@@ -1,4 +1,4 @@
-"""`make simulate SEEDS=0:100`: lives through many histories, and says how to see a bad one again."""
+"""`make simulate SEEDS=0:100`: lives through many histories, and says how to see one again."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ DEFAULT_STEPS = 200
 
 def simulate(seed: int, steps: int, url: str, folder: Path) -> Trace:
     """One history. Raises: ViolationError."""
-    return lived(World(seed, steps, url, folder))
-
-
-def lived(world: World) -> Trace:
-    """A world's trace, after its end. Raises: ViolationError."""
+    world = World(seed, steps, url, folder)
     world.live()
     return world.trace
 
@@ -57,24 +53,28 @@ def valkey(folder: Path) -> Iterator[str]:
 
 def _run(seeds: range, options: argparse.Namespace, url: str, folder: Path) -> int:
     counts: Counter[str] = Counter()
-    broken = 0
+    broken: list[int] = []
     began = time.perf_counter()
     for seed in seeds:
+        world = World(seed, options.steps, url, folder / str(seed))
         try:
-            trace = simulate(seed, options.steps, url, folder / str(seed))
+            world.live()
         except ViolationError as violation:
-            broken += 1
-            print(violation, end="\n\n")
-            if not options.go_on:
-                break
-            continue
-        counts.update(trace.counts)
+            broken.append(seed)
+            _say(f"{violation}\n")
+        counts.update(world.trace.counts)
         if options.print:
-            print("\n".join(trace.lines))
+            _say("\n".join(world.trace.lines))
+        if broken and not options.go_on:
+            break
     seconds = time.perf_counter() - began
-    print(f"{len(seeds)} histories of {options.steps} steps in {seconds:.1f} s: {broken} broken")
-    print(", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if " " not in name))
+    _say(f"{len(seeds)} histories of {options.steps} steps in {seconds:.1f} s, broken: {broken}")
+    _say(", ".join(f"{name} {counts[name]}" for name in sorted(counts)))
     return 1 if broken else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ class World:
             self.settle_down()
 
     def come_to_rest(self) -> None:
-        """All faults end: the dead are started again, every call ends, every worker does its work."""
+        """All faults end: the dead start again, every call ends, every worker does its work."""
         self.trace.tell("rest", "all faults end")
         for gateway in self.gateways:
             gateway.clock.skew_ms = 0
