@@ -12,11 +12,12 @@ from gateway.domain.reservation import AdmissionPlan, Granted
 MOST_FINISHED = 20_000
 """Endings that are remembered at most. What is older is in the outbox and in the journal."""
 
-BEATS_TO_REMEMBER = 24
-"""For how many heartbeats an ending is remembered: two minutes at one in five seconds.
+REMEMBERED_S = 120.0
+"""For how long an ending is remembered.
 
 Longer than a replica lags, and far shorter than a tombstone lasts: an ending that is told again
-after its tombstone went would be charged twice.
+after its tombstone went would be charged twice. In seconds, not in heartbeats: those come faster
+while the ledger is away, which is when this is needed.
 """
 
 
@@ -26,13 +27,13 @@ class Finished:
 
     known: Remembered | None
     ending: OwedEnding
-    beat: int
+    at_s: float
 
 
 @dataclass(slots=True)
 class _Running:
     known: Remembered
-    ending_since: int | None = None
+    ending_since_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -40,13 +41,13 @@ class Recollection:
     """The holds of calls that run, and of those that ended lately.
 
     A hold whose ending was asked for is no longer kept alive: if that never succeeds, its deadline
-    ends it (I4). Time is counted in heartbeats.
+    ends it (I4). Units: seconds, monotonic.
     """
 
     most_finished: int = MOST_FINISHED
     _running: dict[RequestId, _Running] = field(default_factory=dict)
     _finished: deque[Finished] = field(default_factory=deque)
-    _beat: int = 0
+    _now_s: float = 0.0
 
     def granted(self, plan: AdmissionPlan, receipt: Granted) -> None:
         """The ledger has given a hold."""
@@ -56,27 +57,33 @@ class Recollection:
     def ending(self, request_id: RequestId) -> None:
         """The ledger is asked to end the hold."""
         running = self._running.get(request_id)
-        if running is not None and running.ending_since is None:
-            running.ending_since = self._beat
+        if running is not None and running.ending_since_s is None:
+            running.ending_since_s = self._now_s
 
     def ended(self, ending: OwedEnding) -> None:
         """The ledger has acknowledged that the hold is ended."""
         running = self._running.pop(ending.request_id, None)
         known = running.known if running is not None else None
-        self._finished.append(Finished(known=known, ending=ending, beat=self._beat))
+        self._finished.append(Finished(known=known, ending=ending, at_s=self._now_s))
         if len(self._finished) > self.most_finished:
             self._finished.popleft()
 
-    def beat(self) -> tuple[RequestId, ...]:
-        """Counts a heartbeat, forgets what is too old, and names the holds to keep alive."""
-        self._beat += 1
-        oldest = self._beat - BEATS_TO_REMEMBER
-        while self._finished and self._finished[0].beat < oldest:
+    def pass_time(self, now_s: float) -> None:
+        """Tells the time, at which whatever follows happens."""
+        self._now_s = now_s
+
+    def forget(self) -> None:
+        """Lets go of what is too old by now."""
+        oldest_s = self._now_s - REMEMBERED_S
+        while self._finished and self._finished[0].at_s < oldest_s:
             self._finished.popleft()
         for request_id, running in list(self._running.items()):
-            if running.ending_since is not None and running.ending_since < oldest:
+            if running.ending_since_s is not None and running.ending_since_s < oldest_s:
                 del self._running[request_id]
-        return tuple(name for name, hold in self._running.items() if hold.ending_since is None)
+
+    def to_keep_alive(self) -> tuple[RequestId, ...]:
+        """The holds of calls whose end nobody has asked for."""
+        return tuple(name for name, hold in self._running.items() if hold.ending_since_s is None)
 
     def is_running(self, request_id: RequestId) -> bool:
         """Whether the hold is given and not ended, as far as this worker knows."""

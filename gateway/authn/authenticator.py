@@ -71,20 +71,6 @@ class Authenticator:
             )
         return authenticated
 
-    async def authenticate_bearer_key(self, presented: PresentedRequest, now: datetime) -> Caller:
-        """The holder of a bearer key, whatever its role: what that permits is for the asker.
-
-        Raises: as `authenticate`; CREDENTIAL_MALFORMED for any other kind of credential.
-        """
-        credential = credential_of(presented)
-        if not isinstance(credential, TokenCredential) or credential.looks_like_jwt:
-            raise GatewayError(
-                Reason.CREDENTIAL_MALFORMED,
-                "Expected a gateway key: 'Authorization: Bearer bgk-…'.",
-            )
-        key = await self._bearers.verify(credential.token, now)
-        return caller_of(key, CredentialKind.BEARER_KEY)
-
     async def _authenticate(self, presented: PresentedRequest, now: datetime) -> Authenticated:
         credential = credential_of(presented)
         match credential:

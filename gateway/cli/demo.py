@@ -14,9 +14,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.output import forget_aws_account
+from gateway.cli.by_hand import hand_lines
+from gateway.cli.output import forget_aws_account, gateway_environment
 from gateway.cli.serve import run_until_done
-from gateway.compose.demo import DemoKeys, issue_keys, traffic_report, write_policy
+from gateway.compose.demo import (
+    HandKeys,
+    issue_hand_keys,
+    issue_traffic_keys,
+    traffic_report,
+    write_policy,
+)
 from gateway.compose.host import RunningHost, free_address, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.sandbox import SandboxParts, sandbox
@@ -48,7 +55,10 @@ async def _demo(*, serve_on: bool) -> None:
     console.print("Starting Valkey, a DynamoDB API, a simulated Bedrock and the gateway …")
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))
-        parts = await stack.enter_async_context(sandbox(directory, table_prefix=_PREFIX))
+        emulators = load_settings(gateway_environment()).emulators
+        parts = await stack.enter_async_context(
+            sandbox(directory, table_prefix=_PREFIX, emulators=emulators)
+        )
         environment = {
             **parts.environment,
             "GATEWAY_POLICIES": str(write_policy(directory / "policies")),
@@ -60,11 +70,12 @@ async def _demo(*, serve_on: bool) -> None:
         settings = load_settings(environment)
         observer = make_observer(settings, "supervisor")
         host = await stack.enter_async_context(run_host(settings, observer, environment))
-        keys = await issue_keys(settings)
+        hand_keys = await issue_hand_keys(settings)
+        traffic_keys = await issue_traffic_keys(settings)
         console.print("Stock boto3 clients are calling …")
-        report = await traffic_report(settings, parts, keys, f"http://{host.listen}")
+        report = await traffic_report(settings, parts, traffic_keys, f"http://{host.listen}")
         print_report(console, report)
-        _print_addresses(console, settings, host, parts, keys)
+        _print_addresses(console, settings, host, parts, hand_keys)
         if not report.books_agree:
             raise typer.Exit(1)
         if serve_on:
@@ -114,27 +125,11 @@ def print_report(console: Console, report: TrafficReport) -> None:
 
 
 def _print_addresses(
-    console: Console, settings: Settings, host: RunningHost, parts: SandboxParts, keys: DemoKeys
+    console: Console, settings: Settings, host: RunningHost, parts: SandboxParts, keys: HandKeys
 ) -> None:
-    by_hand = keys.by_hand
-    lines = [
-        "",
-        "Try it by hand with any AWS SDK:",
-        f"  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://{host.listen}",
-        f"  export AWS_DEFAULT_REGION={settings.region} AWS_REGION={settings.region}",
-        f"  export AWS_ACCESS_KEY_ID={by_hand.stored.key_id}",
-        f"  export AWS_SECRET_ACCESS_KEY={by_hand.secret}",
-        "or with a bearer key (curl, Claude Code; boto3 wants https for it):",
-        f"  {by_hand.bearer}",
-        "Administration (usage records, health):",
-        f"  export GATEWAY_ADMIN_URL=http://{host.admin_listen}",
-        f"  export GATEWAY_ADMIN_KEY={keys.administrator.bearer}",
-        "  .venv/bin/bedrock-gateway usage show REQUEST_ID --json",
-        "(the id is the header x-gateway-request-id of every answer)",
-        f"The simulated Bedrock's own bill: {parts.bedrock_url}/_sim/bill",
-    ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
+    bill = f"The simulated Bedrock's own bill: {parts.bedrock_url}/_sim/bill"
+    for line in ("", *hand_lines(settings, host, keys), bill):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _count(tokens: int | None) -> str:

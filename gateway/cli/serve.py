@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from gateway.cli.by_hand import hand_lines, urls
 from gateway.cli.output import forget_aws_account, gateway_environment, settings_or_exit
+from gateway.compose.demo import HandKeys, issue_hand_keys
 from gateway.compose.host import NotReadyError, RunningHost, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.roles import run_control, run_proxy
@@ -117,10 +119,12 @@ async def _serve_sandbox(settings: Settings, *, config: Path | None) -> None:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedrock-")))
         parts = await stack.enter_async_context(
-            sandbox(directory, table_prefix=settings.table_prefix)
+            sandbox(directory, table_prefix=settings.table_prefix, emulators=settings.emulators)
         )
         settings = load_settings(parts.environment, config)
-        await _serve_host(stack, settings, parts.environment, config)
+        # Its stores and its master key are its own, so nobody else could issue keys for it.
+        keys = await issue_hand_keys(settings)
+        await _serve_host(stack, settings, parts.environment, config, keys)
 
 
 async def _serve_host(
@@ -128,10 +132,13 @@ async def _serve_host(
     settings: Settings,
     environment: Mapping[str, str],
     config: Path | None,
+    keys: HandKeys | None = None,
 ) -> None:
     observer = make_observer(settings, "supervisor")
     host = await stack.enter_async_context(run_host(settings, observer, environment, config=config))
     announce(settings, host)
+    for line in hand_lines(settings, host, keys) if keys is not None else ():
+        typer.echo(line)
     told = asyncio.create_task(until_told_to_stop())
     await asyncio.wait({told, host.ended}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
@@ -139,9 +146,5 @@ async def _serve_host(
 
 def announce(settings: Settings, host: RunningHost) -> None:
     """Says on standard output where the gateway serves."""
-    scheme = "https" if settings.tls_cert else "http"
-    admin = "https" if settings.admin_tls_cert else "http"
-    typer.echo(
-        f"bedrock-gateway serves Bedrock on {scheme}://{host.listen}, "
-        f"administration on {admin}://{host.admin_listen}"
-    )
+    url, admin_url = urls(settings, host)
+    typer.echo(f"bedrock-gateway serves Bedrock on {url}, administration on {admin_url}")

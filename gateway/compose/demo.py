@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -38,11 +39,10 @@ _BOOKS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoKeys:
-    """The keys of the demo: one per user for its traffic, one to try by hand, one administrator."""
+class HandKeys:
+    """The keys to try a sandbox by hand: a caller's and an administrator's."""
 
-    users: tuple[TrafficKey, ...]
-    by_hand: NewKey = field(repr=False)
+    caller: NewKey = field(repr=False)
     administrator: NewKey = field(repr=False)
 
 
@@ -53,19 +53,22 @@ def write_policy(folder: Path) -> Path:
     return folder
 
 
-async def issue_keys(settings: Settings) -> DemoKeys:
-    """Issues the demo's keys, as `key create` would."""
-    sealer, now = make_sealer(settings), SystemClock().now()
-    async with open_tables(settings) as tables:
+async def issue_hand_keys(settings: Settings) -> HandKeys:
+    """Issues the keys to try a sandbox by hand."""
+    async with _issuing(settings) as issue:
+        return HandKeys(
+            caller=await issue(org=ORG, team="search", application="by-hand"),
+            administrator=await issue(org=None, role="admin"),
+        )
 
-        async def issue(**wanted: Any) -> NewKey:
-            request = KeyRequest(created_by="demo", **wanted)
-            return await create_key(tables.keys, sealer, request, make_key_material(), now)
 
-        users = []
+async def issue_traffic_keys(settings: Settings) -> tuple[TrafficKey, ...]:
+    """Issues a key for each of the users that make the demo's traffic."""
+    keys = []
+    async with _issuing(settings) as issue:
         for user in TRAFFIC_USERS:
             made = await issue(org=ORG, team=_TEAMS[user], user=user)
-            users.append(
+            keys.append(
                 TrafficKey(
                     user=user,
                     team=_TEAMS[user],
@@ -73,20 +76,29 @@ async def issue_keys(settings: Settings) -> DemoKeys:
                     secret=made.secret,
                 )
             )
-        return DemoKeys(
-            users=tuple(users),
-            by_hand=await issue(org=ORG, team="search", application="by-hand"),
-            administrator=await issue(org=None, role="admin"),
-        )
+    return tuple(keys)
+
+
+@asynccontextmanager
+async def _issuing(settings: Settings) -> AsyncIterator[Callable[..., Awaitable[NewKey]]]:
+    """Issues keys as `key create` would."""
+    sealer, now = make_sealer(settings), SystemClock().now()
+    async with open_tables(settings) as tables:
+
+        async def issue(**wanted: Any) -> NewKey:
+            request = KeyRequest(created_by="demo", **wanted)
+            return await create_key(tables.keys, sealer, request, make_key_material(), now)
+
+        yield issue
 
 
 async def traffic_report(
-    settings: Settings, parts: SandboxParts, keys: DemoKeys, url: str
+    settings: Settings, parts: SandboxParts, keys: tuple[TrafficKey, ...], url: str
 ) -> TrafficReport:
     """Runs the traffic, waits until the books are complete, and puts them side by side."""
     region = settings.region or "us-east-1"
     started = SystemClock().now()
-    saw = await asyncio.to_thread(run_traffic, url, keys.users, region=region)
+    saw = await asyncio.to_thread(run_traffic, url, keys, region=region)
     client = connect(parts.redis_url, timeout_s=5, connect_timeout_s=5)
     try:
         async with open_tables(settings) as tables, aiohttp.ClientSession() as session:

@@ -40,15 +40,20 @@ async def embedded_valkey(settings: Settings) -> AsyncIterator[dict[str, str]]:
 
 
 @asynccontextmanager
-async def sandbox(directory: Path, *, table_prefix: str) -> AsyncIterator[SandboxParts]:
-    """Valkey, a DynamoDB API and a simulated Bedrock; no account is needed, nothing is kept."""
+async def sandbox(
+    directory: Path, *, table_prefix: str, emulators: Path | None = None
+) -> AsyncIterator[SandboxParts]:
+    """Valkey, a DynamoDB API and a simulated Bedrock; no account is needed, nothing is kept.
+
+    `emulators`: the Python environment of the DynamoDB API, if it is not where `make` puts it.
+    """
     credentials = AcceptedCredentials(secret=secrets.token_urlsafe(30))
     async with AsyncExitStack() as stack:
         redis_url = await stack.enter_async_context(
             start_valkey(await _folder(directory / "valkey"), append_only=True)
         )
         dynamodb = await stack.enter_async_context(
-            start_dynamodb(await _folder(directory / "dynamodb"))
+            start_dynamodb(await _folder(directory / "dynamodb"), emulators=emulators)
         )
         bedrock = await stack.enter_async_context(
             start_simulated_bedrock_process(

@@ -72,6 +72,7 @@ async def start_dynamodb(
     port: int | None = None,
     region: str = "us-east-1",
     persist: bool = False,
+    emulators: Path | None = None,
     timeout_s: float = 30.0,
 ) -> AsyncIterator[str]:
     """A DynamoDB API of our own (ministack), by its URL, for as long as the context lives.
@@ -80,7 +81,7 @@ async def start_dynamodb(
     tables are written to `directory` when it ends orderly. Raises: SandboxError if it is not
     installed or does not start.
     """
-    binary = find_emulator("ministack")
+    binary = find_emulator("ministack", emulators)
     log = directory / "dynamodb.log"
 
     async def start(chosen_port: int) -> tuple[subprocess.Popen[bytes], str]:
@@ -109,18 +110,19 @@ async def start_dynamodb(
         await stop(process)
 
 
-def find_emulator(name: str) -> Path:
-    """Where an emulator's command is: `$GATEWAY_EMULATORS`, `.venvs/emulators/bin`, then the PATH.
+def find_emulator(name: str, stated: Path | None = None) -> Path:
+    """Where an emulator's command is: where stated, in `.venvs/emulators`, else on the PATH.
 
+    `stated` is its Python environment or its folder; None: `$GATEWAY_EMULATORS`.
     Raises: SandboxError that says how to install it.
     """
-    folders = [Path(".venvs/emulators/bin").absolute()]
-    stated = os.environ.get("GATEWAY_EMULATORS")
-    if stated:
-        folders.insert(0, Path(stated).absolute())
-    for folder in folders:
-        if os.access(folder / name, os.X_OK):
-            return folder / name
+    if stated is None and os.environ.get("GATEWAY_EMULATORS"):
+        stated = Path(os.environ["GATEWAY_EMULATORS"])
+    environments = [*([stated] if stated is not None else []), Path(".venvs/emulators")]
+    for environment in environments:
+        for folder in (environment.absolute(), environment.absolute() / "bin"):
+            if os.access(folder / name, os.X_OK):
+                return folder / name
     on_path = shutil.which(name)
     if on_path is not None:
         return Path(on_path).absolute()
@@ -128,7 +130,7 @@ def find_emulator(name: str) -> Path:
         f"{name} is not installed. Make its own environment:\n"
         "  python3 -m venv .venvs/emulators\n"
         "  .venvs/emulators/bin/pip install --require-hashes -r requirements/emulators.txt\n"
-        "or say in GATEWAY_EMULATORS in which folder its command lies."
+        "or say in GATEWAY_EMULATORS where that environment is."
     )
 
 

@@ -14,6 +14,7 @@ from gateway.sandbox.children import LOOPBACK
 
 _MAX_BODY_BYTES = 30 * 1024 * 1024
 _SHUTDOWN_TIMEOUT_S = 1.0
+_PROFILE_PATH = "/inference-profiles/"
 # How the bytes travel is this server's own affair, as it was the recorded one's.
 _HOP_BY_HOP = frozenset({"connection", "content-length", "date", "keep-alive", "transfer-encoding"})
 
@@ -41,7 +42,7 @@ class ReplayedRequest:
 class ReplayUpstream:
     """Answers the next call with the next expected recording; 500 if none is expected.
 
-    It has no control plane: reads are answered with 404.
+    A profile that the gateway asks for itself is not found: nobody has recorded that.
     """
 
     def __init__(self) -> None:
@@ -63,8 +64,7 @@ class ReplayUpstream:
                 body=await request.read(),
             )
         )
-        if request.method != "POST":
-            # What the gateway itself asks the control plane is nobody's recording.
+        if request.raw_path.startswith(_PROFILE_PATH):
             return web.json_response({"message": "Not found"}, status=404)
         if not self._expected:
             return web.Response(status=500, text="no recording is expected")

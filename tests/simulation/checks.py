@@ -109,9 +109,10 @@ class Laws:
                 self._expect(words[0] != "pending", f"I4: {name} would be forgotten", name)
                 self._expect(left_ms <= _GRACE_MS, f"the tombstone {name} stays {left_ms} ms", name)
 
-    def after_heartbeat(self, worker: str, state: State) -> None:
-        """I11: whatever the worker was told lately is known now."""
-        for name, told in self._notebook.told.items():
+    def after_heartbeat(self, worker: str, names: frozenset[RequestId], state: State) -> None:
+        """I11: whatever the worker had been told lately when it began to beat is known now."""
+        for name in sorted(names):
+            told = self._notebook.told[name]
             is_told = told.worker == worker and self._notebook.is_remembered(name, {worker})
             if is_told and f"hold:{name}" not in self.lineage.gone:
                 self._expect(name in state.holds, f"I11: {name} is not back", name, worker)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.domain.period import Period, windows_at
-from tests.simulation.gateways import HEARTBEAT_MS
 from tests.simulation.network import Fate, Store
 from tests.simulation.rules import new_edition
 from tests.simulation.server import Copy
@@ -34,7 +33,7 @@ class Faults:
         self._replica_ms = 0
         dice = self._dice
         self._loss = dice.choice((0.0, 0.05, 0.2))
-        deaths, moves = dice.choice((0, 1, 4)), dice.choice((0, 0, 1, 3))
+        self._deaths, moves = dice.choice((0, 1, 4)), dice.choice((0, 0, 1, 3))
         self._events: dict[Callable[[], None], float] = {
             self._call: 22,
             self._message: 70,
@@ -42,8 +41,8 @@ class Faults:
             self._background: 18,
             self._wait: 12,
             self._hang_up: 2,
-            self._kill: deaths,
-            self._lose_power: deaths / 3,
+            self._kill: self._deaths,
+            self._lose_power: self._deaths / 3,
             self._replicate: moves,
             self._fail_over: moves,
             self._flush_all: 0.3 if moves else 0,
@@ -109,8 +108,6 @@ class Faults:
         self._world.settle_down()
         if self._replica and self._world.now_ms + ms - self._replica_ms > _LONGEST_LAG_MS:
             self._replicate()
-        for gateway in self._world.gateways:
-            gateway.miss_heartbeats(ms // HEARTBEAT_MS)
         self._world.pass_time(ms)
 
     def _time_out(self, ms: int) -> None:
@@ -190,11 +187,21 @@ class Faults:
     def _fail_over(self) -> None:
         if self._replica is None:
             return
+        if self._deaths and self._dice.random() < 0.3:
+            self._kill_a_caller()
         copy, lineage = self._replica
         self._replica = None
         self._world.server.fail_over(copy)
         self._after_loss(lineage)
         self._world.trace.tell("failover")
+
+    def _kill_a_caller(self) -> None:
+        """The worst moment: a call is under way, its worker dies, its ledger forgets the hold."""
+        senders = {exchange.sender.name for exchange in self._world.bedrock.open}
+        for gateway in self._world.gateways:
+            if gateway.life.name in senders and not gateway.life.is_dead:
+                gateway.kill()
+                return
 
     def _flush_all(self) -> None:
         self._replica = None

@@ -40,7 +40,6 @@ from tests.simulation.trace import Trace
 from tests.simulation.upstream import Bedrock
 
 HOLD_TTL_MS = 30_000
-HEARTBEAT_MS = 5_000
 _BOUNDS = OutboxBounds(
     segment_bytes=6_000, segment_age_s=60.0, kept_segments=2, group_s=0, look_s=0, probe_bytes=64
 )
@@ -215,17 +214,11 @@ class Gateway(Process):
         self.begin("heartbeat", self._heartbeat)
 
     async def _heartbeat(self) -> None:
-        self.world.notebook.beats[self.life.name] += 1
+        # What is granted meanwhile is the next one's concern.
+        told = frozenset(self.world.notebook.told)
         await self.ledger.heartbeat()
-        self.world.notebook.fresh_beats.append(self.life.name)
+        self.world.notebook.fresh_beats.append((self.life.name, told))
         self.is_healed = True
-
-    def miss_heartbeats(self, count: int) -> None:
-        """A long while in which none of its heartbeats came through: time passes for its memory."""
-        if not self.life.is_dead:
-            for _ in range(min(count, 100)):
-                self.ledger._memory.beat()
-            self.world.notebook.beats[self.life.name] += count
 
     def replay(self) -> None:
         """A round of the replayer, with what dead workers of this host left."""

@@ -51,7 +51,7 @@ class World:
         self.steps = steps
         self.loop = SimulationLoop()
         self.trace = Trace(seed, steps)
-        self.notebook = Notebook()
+        self.notebook = Notebook(self.loop.time)
         self.disk = Disk()
         self.server = LedgerServer(url)
         self.dynamo = DynamoModel()
@@ -114,8 +114,8 @@ class World:
         """Everything runs that can, and no law is broken. `most`: a death cuts it short."""
         self._raise_broken()
         self.loop.run_ready(most)
-        for worker in self.notebook.fresh_beats:
-            self.laws.after_heartbeat(worker, self.state)
+        for worker, told in self.notebook.fresh_beats:
+            self.laws.after_heartbeat(worker, told, self.state)
         self.notebook.fresh_beats.clear()
         problems = [*self.notebook.bugs, *self.loop.complaints]
         if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
@@ -150,9 +151,11 @@ class RedisLedger:
 
     async def heartbeat(self) -> None:
         """Keeps the holds of running calls alive; brings back what the ledger forgot."""
-        beating = self._memory.beat()
         if self._worker is None:
             return
+        self._memory.pass_time(asyncio.get_running_loop().time())
+        self._memory.forget()
+        beating = self._memory.to_keep_alive()
         forgotten = False
         for first in range(0, len(beating) or 1, _HOLDS_A_BEAT):
             forgotten |= await self._beat(beating[first : first + _HOLDS_A_BEAT])
@@ -182,6 +185,8 @@ class RedisLedger:
 
     async def _heal(self) -> bool:
         """Tells the ledger again what it forgot; whether that succeeded."""
+        self._memory.pass_time(asyncio.get_running_loop().time())
+        self._memory.forget()
         return await self._healing.heal(self._epoch, self._clock)
 
     async def _end(
@@ -191,6 +196,7 @@ class RedisLedger:
         keys: Sequence[str],
         arguments: Sequence[Argument],
     ) -> list[Part]:
+        self._memory.pass_time(asyncio.get_running_loop().time())
         self._memory.ending(request_id)
         for _ in range(_HEALINGS_A_CALL):
             reply = await self._ask(name, request_id, keys, arguments)

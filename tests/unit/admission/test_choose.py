@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admission.choose import (
@@ -71,6 +71,7 @@ def test_a_refused_rate_fits_after_the_stated_wait_and_not_a_millisecond_before(
     claims=st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 40)), min_size=1, max_size=60),
     capacity=st.integers(40, 100),
 )
+@settings(deadline=None)
 def test_i7_in_any_interval_no_more_is_admitted_than_capacity_and_refill(claims, capacity):
     claim_of = {amount: rate(amount, capacity) for _, amount in claims}
     bucket, now_ms, admitted = Bucket(), MIDNIGHT_MS, []

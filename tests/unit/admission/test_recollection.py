@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gateway.admission.ports import Voiding
-from gateway.admission.recollection import BEATS_TO_REMEMBER, Recollection
+from gateway.admission.recollection import REMEMBERED_S, Recollection
 from gateway.domain.reservation import Granted
 from tests.fakes.ledgers import plan, posting
 
@@ -14,9 +14,9 @@ def test_running_calls_are_kept_alive_until_their_end_is_asked_for():
     memory = Recollection()
     granted(memory, "a")
     granted(memory, "b")
-    assert memory.beat() == ("a", "b")
+    assert memory.to_keep_alive() == ("a", "b")
     memory.ending("a")
-    assert memory.beat() == ("b",)
+    assert memory.to_keep_alive() == ("b",)
     assert [known.plan.request_id for known in memory.running()] == ["a", "b"]
     memory.ended(posting("a", 1))
     assert memory.is_running("b")
@@ -31,20 +31,34 @@ def test_an_ending_is_remembered_with_its_hold_for_a_while():
     first, second = memory.finished()
     assert (first.known.plan.request_id, first.ending) == ("a", posting("a", 1))
     assert second.known is None
-    for _ in range(BEATS_TO_REMEMBER):
-        memory.beat()
+    memory.pass_time(REMEMBERED_S)
+    memory.forget()
     assert len(memory.finished()) == 2
-    memory.beat()
+    memory.pass_time(REMEMBERED_S + 0.1)
+    memory.forget()
     assert memory.finished() == ()
+
+
+def test_heartbeats_that_fail_one_a_second_do_not_make_it_forget_sooner():
+    memory = Recollection()
+    memory.pass_time(1_000.0)
+    memory.ended(posting("a", 1))
+    for second in range(int(REMEMBERED_S)):
+        memory.pass_time(1_000.0 + second)
+        memory.forget()
+    assert len(memory.finished()) == 1
 
 
 def test_a_hold_whose_end_never_succeeds_is_forgotten_in_the_end():
     memory = Recollection()
     granted(memory, "a")
     memory.ending("a")
-    for _ in range(BEATS_TO_REMEMBER + 1):
-        memory.ending("a")
-        memory.beat()
+    memory.pass_time(REMEMBERED_S / 2)
+    memory.forget()
+    memory.ending("a")
+    assert memory.running() != ()
+    memory.pass_time(REMEMBERED_S + 0.1)
+    memory.forget()
     assert memory.running() == ()
 
 

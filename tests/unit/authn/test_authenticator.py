@@ -125,13 +125,6 @@ async def test_a_short_term_key_of_an_administrator_calls_no_model():
     assert error.reason is Reason.ROLE_NOT_ALLOWED
 
 
-async def test_a_short_term_key_opens_no_admin_door():
-    token_of_admin = mint(key_id=ADMIN_ID, secret="ADMIN-SECRET")
-    request = presented(("authorization", f"Bearer {token_of_admin}"))
-    error = await refusal(authenticator().authenticate_bearer_key(request, NOON))
-    assert error.reason is Reason.CREDENTIAL_UNKNOWN
-
-
 async def test_without_an_issuer_a_token_is_an_unknown_key():
     request = presented(("authorization", f"Bearer {token()}"))
     error = await refusal(authenticator().authenticate(request, NOON))
@@ -155,26 +148,6 @@ async def test_nobody_is_told_a_role_without_the_key():
     request = signed_by(ADMIN_ID, "guess")
     error = await refusal(authenticator().authenticate(request, NOON))
     assert error.reason is Reason.SIGNATURE_INVALID
-
-
-@pytest.mark.parametrize(("key", "role"), [(ADMIN_TOKEN, Role.ADMIN), (CALLER_TOKEN, Role.CALLER)])
-async def test_the_holder_of_a_bearer_key_is_known_whatever_the_role(key, role):
-    request = presented(("authorization", f"Bearer {key}"))
-    caller = await authenticator().authenticate_bearer_key(request, NOON)
-    assert caller.role is role
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        signed_by(ADMIN_ID, "ADMIN-SECRET"),
-        presented(("authorization", f"Bearer {token()}")),
-    ],
-)
-async def test_where_a_bearer_key_is_asked_for_nothing_else_will_do(request_):
-    by = authenticator(jwt=jwt_verifier())
-    error = await refusal(by.authenticate_bearer_key(request_, NOON))
-    assert error.reason is Reason.CREDENTIAL_MALFORMED
 
 
 async def test_no_credential_at_all_is_told_so():

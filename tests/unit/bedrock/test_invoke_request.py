@@ -168,6 +168,11 @@ def test_a_ranking_is_billed_by_the_hundred_documents_a_long_one_counting_as_sev
 def test_an_image_to_embed_is_billed_by_the_piece_and_one_to_talk_about_by_its_tokens():
     found = facts(Family.COHERE_EMBED, {"images": [LONG, LONG]})
     assert found.request_units == ((Unit.INPUT_IMAGE, 2),)
+    for family, body in (
+        (Family.TITAN_EMBED, {"inputImage": "aGk="}),
+        (Family.COHERE_EMBED, {"images": ["data:image/png;base64,aGk="]}),
+    ):
+        assert facts(family, body).request_units == ((Unit.INPUT_IMAGE, 1),)  # however small
     assert facts(Family.LLAMA, {"prompt": "x", "images": [LONG]}).request_units == ()
     assert facts(Family.NOVA_CANVAS, {"images": [LONG]}).request_units == ()
 

@@ -101,6 +101,13 @@ def test_images_are_counted_in_the_body(body, count):
     assert facts.states_all
 
 
+def test_images_that_were_read_are_none_that_were_made():
+    # Cohere's embedding of an image describes it under the name others give their pictures.
+    described = {"width": 8, "height": 8, "format": "png", "bit_depth": 24}
+    facts = facts_of_model_json({"embeddings": [[0.1]], "images": [described]})
+    assert facts.units == ()
+
+
 def test_converse_states_all_its_buckets_tier_latency_router_and_guardrail():
     body = converse_body(
         {
@@ -145,11 +152,12 @@ def test_a_converse_body_without_both_counts_states_not_all(usage):
     assert not facts_of_converse(converse_body(usage)).states_all
 
 
-def test_an_invoke_call_blocked_before_the_model_says_nothing_and_is_exact():
+@pytest.mark.parametrize("word", ["INTERVENED", "GUARDRAIL_INTERVENED"])
+def test_an_invoke_call_blocked_before_the_model_says_nothing_and_is_exact(word):
     body = {
         "generation": "Input blocked",
         "prompt_token_count": None,
-        "amazon-bedrock-guardrailAction": "INTERVENED",
+        "amazon-bedrock-guardrailAction": word,
         "amazon-bedrock-trace": BLOCKED_TRACE,
     }
     facts = facts_of_model_json(body)

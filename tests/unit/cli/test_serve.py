@@ -17,6 +17,7 @@ from gateway.compose.host import NotReadyError
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 from gateway.settings import load_settings
+from tests.fakes.hand_keys import hand_keys
 from tests.fakes.observers import RememberingObserver
 
 MASTER = "q3J0bW9uZ2xlYnJhY2tldHNhbmR0b3duc3F1YXJlZm9yZXZlcjEyMw=="
@@ -137,14 +138,22 @@ def test_an_own_valkey_comes_along_when_asked_for(hosted, monkeypatch):
 
 def test_a_sandbox_needs_no_setting_and_keeps_those_of_its_file(hosted, monkeypatch, tmp_path):
     @asynccontextmanager
-    async def parts(directory, *, table_prefix):
+    async def parts(directory, *, table_prefix, emulators):
         assert directory.is_dir()
+        assert emulators.name == "tools"
         yield SimpleNamespace(environment={**COMPLETE, "GATEWAY_TABLE_PREFIX": table_prefix})
 
+    async def issue(settings):
+        assert settings.table_prefix == "bedrock_"
+        return hand_keys()
+
     monkeypatch.setattr(serve_module, "sandbox", parts)
+    monkeypatch.setattr(serve_module, "issue_hand_keys", issue)
     file = tmp_path / "own.yaml"
-    file.write_text("workers: 3\n")
-    assert run("--sandbox", "--config", str(file)).exit_code == 0
+    file.write_text("workers: 3\nemulators: tools\n")
+    done = run("--sandbox", "--config", str(file))
+    assert done.exit_code == 0
+    assert f"export AWS_ACCESS_KEY_ID={hand_keys().caller.stored.key_id}" in done.output
     ((settings, environment, config),) = hosted.hosts
     assert (settings.workers, settings.table_prefix, config) == (3, "bedrock_", file)
     assert environment["GATEWAY_REGION"] == "us-east-1"

@@ -10,6 +10,7 @@ from gateway.domain.reason import Reason
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.issued_keys import FakeKeyDirectory, issued_key
 from tests.fakes.jwt_issuer import AUDIENCE, ISSUER, claims, jwk_of, key_set, rsa_key, token
+from tests.fakes.short_term_keys import mint
 
 KEY_ID = key_id_from(b"0123456789")
 BEARER = bearer_key(KEY_ID, b"x" * 32)
@@ -65,4 +66,11 @@ async def test_the_admin_door_takes_any_role_and_says_which(make_settings):
     assert (await gate.admit(BEARER, NOON)).role is Role.ADMIN
     with pytest.raises(GatewayError) as refused:
         await gate.admit(bearer_key(KEY_ID, b"y" * 32), NOON)
+    assert refused.value.reason is Reason.CREDENTIAL_UNKNOWN
+
+
+async def test_a_short_term_key_opens_no_admin_door(make_settings):
+    settings = make_settings()
+    with pytest.raises(GatewayError) as refused:
+        await KeyGate(settings, directory(settings)).admit(mint(key_id=KEY_ID), NOON)
     assert refused.value.reason is Reason.CREDENTIAL_UNKNOWN

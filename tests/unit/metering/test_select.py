@@ -9,7 +9,7 @@ from gateway.metering.body_meter import BodyMeter
 from gateway.metering.meter import Shortfall
 from gateway.metering.select import meter_for
 from gateway.metering.stream_meter import StreamMeter
-from tests.fakes.answers import JSON_HEADERS, STREAM_HEADERS, converse_body, dumped, event
+from tests.fakes.answers import JSON_HEADERS, STREAM_HEADERS, chunk, converse_body, dumped, event
 
 INPUT_HEADER = ("X-Amzn-Bedrock-Input-Token-Count", "12")
 BILLED = [operation for operation in Operation if operation.is_billed]
@@ -133,3 +133,33 @@ def test_a_cache_write_whose_ttl_only_the_request_knows_is_charged_by_it():
         unsplit_write_ttl=CacheTtl.ONE_HOUR,
     )
     assert usage.usage.tokens == TokenCounts(input=1, output=2, cache_write_1h=9)
+
+
+@pytest.mark.parametrize("family", [Family.COHERE_RERANK, Family.AMAZON_RERANK])
+def test_a_ranking_without_a_result_was_searched_for_all_the_same(family):
+    searches = ((Unit.SEARCH_UNIT, Decimal(1)),)
+    usage = measured(
+        Operation.INVOKE_MODEL, family, JSON_HEADERS, b'{"results":[]}', request_units=searches
+    )
+    assert usage == Exact(usage=Usage(other_units=searches))
+
+
+@pytest.mark.parametrize(
+    ("operation", "headers", "body"),
+    [
+        (Operation.INVOKE_MODEL, JSON_HEADERS, dumped({"message": "A cat."})),
+        (
+            Operation.INVOKE_MODEL_STREAM,
+            STREAM_HEADERS,
+            chunk({"amazon-bedrock-invocationMetrics": {"inputTokenCount": 9}}),
+        ),
+    ],
+)
+def test_an_answer_about_a_recording_charged_by_its_seconds_is_a_lower_bound(
+    operation, headers, body
+):
+    stated = (*headers, INPUT_HEADER, ("X-Amzn-Bedrock-Output-Token-Count", "5"))
+    exact = measured(operation, Family.TWELVELABS, stated, body)
+    assert isinstance(exact, Exact)
+    usage = measured(operation, Family.TWELVELABS, stated, body, leaves_seconds_open=True)
+    assert usage == AtLeast(usage=exact.usage, why=Shortfall.SECONDS_UNSTATED)

@@ -18,6 +18,7 @@ from gateway.pricing.estimate import (
     expected_tokens,
     has_output_tokens,
     input_bound,
+    leaves_seconds_open,
     output_bound,
     unit_bounds,
 )
@@ -149,6 +150,22 @@ def test_images_recordings_and_guardrails_are_bounded_in_their_own_units():
     assert units("amazon.nova-lite-v1:0", video_bytes=5) == {}
     guarded = units("amazon.nova-lite-v1:0", text_bytes=2500, blocks=2, has_guardrail=True)
     assert guarded == {Unit.GUARDRAIL_TEXT_UNIT: ((3 + 2 + 1) + (2 + 1)) * 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "is_open"),
+    [
+        ("twelvelabs.pegasus-1-2-v1:0", {"video_bytes": 5}, True),
+        ("amazon.nova-2-multimodal-embeddings-v1:0", {"audio_bytes": 5}, True),
+        # Of a text in S3 nothing is unknown once its tokens are stated.
+        ("amazon.nova-2-multimodal-embeddings-v1:0", {"has_unsized_input": True}, False),
+        ("amazon.nova-lite-v1:0", {"video_bytes": 5, "audio_bytes": 5}, False),
+    ],
+)
+def test_seconds_of_a_recording_stay_open_where_they_are_what_is_charged(name, facts, is_open):
+    asked = CallFacts(text_bytes=1, **facts)
+    assert leaves_seconds_open(asked, shipped_sheet(name)) is is_open
+    assert not leaves_seconds_open(asked, replace(shipped_sheet(name), is_ceiling=True))
 
 
 def test_the_estimate_for_rates_is_near_what_is_used_and_far_below_the_bound():

@@ -116,6 +116,24 @@ async def test_a_stream_cut_within_an_event_is_dropped(half):
     assert isinstance(relayed.measurement, AtLeast)
 
 
+@pytest.mark.parametrize("half", [METADATA[:5], METADATA[:-1]])
+async def test_a_stream_that_ends_properly_but_within_an_event_is_dropped_too(half):
+    exchange = ScriptedExchange(STARTED, half, headers=EVENTS)
+    relayed, caller = await passed(exchange, operation="converse-stream")
+    assert (caller.body, caller.is_aborted, caller.is_finished) == (STARTED + half, True, False)
+    assert isinstance(relayed.measurement, AtLeast)
+    assert relayed.failure.reason is Reason.UPSTREAM_INVALID
+
+
+@pytest.mark.parametrize("answer", [b"", b"{}"])
+async def test_what_has_no_events_is_not_cut_within_one(answer):
+    headers = EVENTS if not answer else JSON
+    relayed, caller = await passed(
+        ScriptedExchange(answer, headers=headers), operation="converse-stream"
+    )
+    assert (relayed.failure, caller.body, caller.is_finished) == (None, answer, True)
+
+
 async def test_a_cut_body_is_dropped():
     exchange = ScriptedExchange(b"{", b'"', upstream_error())
     _, caller = await passed(exchange)

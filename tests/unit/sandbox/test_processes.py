@@ -86,9 +86,12 @@ def test_an_absent_emulator_is_explained(monkeypatch, tmp_path):
         find_emulator("no-such-emulator")
 
 
-def test_the_stated_folder_wins(monkeypatch, tmp_path):
-    command = tmp_path / "ministack"
+@pytest.mark.parametrize("inside", ["", "bin"])
+def test_the_stated_folder_or_environment_wins(monkeypatch, tmp_path, inside):
+    command = tmp_path / inside / "ministack"
+    command.parent.mkdir(exist_ok=True)
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
+    assert find_emulator("ministack", tmp_path) == command
     monkeypatch.setenv("GATEWAY_EMULATORS", str(tmp_path))
     assert find_emulator("ministack") == command

@@ -34,3 +34,13 @@ async def test_answers_come_in_the_order_expected_and_then_no_more():
             async with session.get(upstream.url) as response:
                 seen.append(response.status)
     assert seen == [200, 429, 500]
+
+
+async def test_a_profile_the_gateway_asks_for_takes_nobodys_answer():
+    async with start_replay_upstream() as upstream, aiohttp.ClientSession() as session:
+        upstream.expect(Recording(status=200, headers=[], body=b"", chunked=False))
+        seen = []
+        for path in ("inference-profiles/arn%3Aaws", "model/x/converse"):
+            async with session.get(f"{upstream.url}/{path}") as response:
+                seen.append(response.status)
+    assert seen == [404, 200]
