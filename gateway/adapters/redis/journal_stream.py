@@ -14,7 +14,8 @@ from gateway.adapters.redis.connection import Client, unavailable
 from gateway.adapters.redis.functions import Functions, read_library
 from gateway.admission.accounts import ShardKeys
 from gateway.domain.ids import RequestId
-from gateway.domain.money import NanoUsd, to_usd
+from gateway.domain.money import NanoUsd, format_usd
+from gateway.domain.reservation import Resource
 from gateway.journal.ports import JournalEntry
 
 GROUP = "journal"
@@ -200,15 +201,14 @@ def _whole(fields: Mapping[bytes, bytes]) -> bytes:
         return draft
     if not isinstance(document, dict):
         return draft
-    charge = NanoUsd(int(fields[b"charge"]))
+    accounts = fields[b"accounts"].decode().split()
     at = datetime.fromtimestamp(int(fields[b"at"]) / 1000, UTC)
-    return orjson.dumps(
-        document
-        | {
-            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "accounts": fields[b"accounts"].decode().split(),
-            "hold_nano_usd": charge,
-            "cost_nano_usd": charge,
-            "cost_usd": f"{to_usd(charge):f}",
-        }
-    )
+    known: dict[str, Any] = {
+        "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "accounts": accounts,
+    }
+    # Without a budget the ledger holds no money, so the draft's own hold is what was spent.
+    if any(account.startswith(f"{Resource.MONEY.value}:") for account in accounts):
+        charge = NanoUsd(int(fields[b"charge"]))
+        known |= {"hold_nano_usd": charge, "cost_nano_usd": charge, "cost_usd": format_usd(charge)}
+    return orjson.dumps(document | known)

@@ -12,12 +12,23 @@ from gateway.bedrock.event_frame import (
     decode_frames,
     encode_frame,
 )
+from gateway.bedrock.event_header import Integer
 
 # The published test vectors of the format: hexadecimal frame, headers, payload.
 EMPTY = bytes.fromhex("000000100000000005c248eb7d98c8ff")
 JSON_FRAME = bytes.fromhex(
     "0000003d0000002007fd83960c636f6e74656e742d747970650700106170706c69636174696f6e2f6a736f6e"
     "7b27666f6f273a27626172277d8d9c08b1"
+)
+INTEGER_FRAME = bytes.fromhex(
+    "0000002d0000001041c424b80a6576656e742d74797065040000a00c7b27666f6f273a27626172277d36f480a0"
+)
+BARE_FRAME = bytes.fromhex("0000001d00000000fd528c5a7b27666f6f273a27626172277dc3653936")
+PUBLISHED = (
+    (EMPTY, Frame((), b"")),
+    (JSON_FRAME, Frame((("content-type", "application/json"),), b"{'foo':'bar'}")),
+    (INTEGER_FRAME, Frame((("event-type", Integer(40_972)),), b"{'foo':'bar'}")),
+    (BARE_FRAME, Frame((), b"{'foo':'bar'}")),
 )
 HEADERS = ((":event-type", "chunk"), (":message-type", "event"))
 
@@ -31,16 +42,26 @@ def changed(frame, at):
     return frame[:at] + bytes((frame[at] ^ 1,)) + frame[at + 1 :]
 
 
-def test_the_published_vectors_are_read():
-    assert decode_frames(EMPTY) == [Frame((), b"")]
-    headers = (("content-type", "application/json"),)
-    assert decode_frames(JSON_FRAME) == [Frame(headers, b"{'foo':'bar'}")]
+@pytest.mark.parametrize(("data", "frame"), PUBLISHED)
+def test_the_published_vectors_are_read_and_written(data, frame):
+    assert decode_frames(data) == [frame]
+    assert encode_frame(frame.headers, frame.payload) == data
 
 
-def test_the_published_vectors_are_written():
-    assert encode_frame((), b"") == EMPTY
-    headers = (("content-type", "application/json"),)
-    assert encode_frame(headers, b"{'foo':'bar'}") == JSON_FRAME
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        (3, "prelude checksum mismatch"),  # corrupted_length
+        (7, "prelude checksum mismatch"),  # corrupted_header_len
+        (20, "message checksum mismatch"),  # corrupted_headers
+        (-10, "message checksum mismatch"),  # corrupted_payload
+    ],
+)
+def test_the_published_corruptions_are_noticed(at, reason):
+    data = bytearray(JSON_FRAME)
+    data[at] += 1
+    with pytest.raises(CorruptFrame, match=reason):
+        decode_frames(bytes(data))
 
 
 def test_a_frame_finds_its_headers_by_name():

@@ -20,6 +20,7 @@ from gateway.bedrock.sigv4 import (
     RequestToSign,
     SigningKey,
     SigningKeys,
+    claim_of,
     derive_signing_key,
     parse_authorization,
     sign,
@@ -28,6 +29,7 @@ from gateway.bedrock.sigv4 import (
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 from tests.fakes.captured_requests import SECRET, SIGNED, VERIFIABLE
+from tests.fakes.signature_vectors import VECTORS
 
 # The examples of AWS's own documentation.
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -81,25 +83,46 @@ def test_the_documented_iam_request_has_its_documented_signature():
     )
 
 
-def test_the_plainest_request_of_the_aws_suite_has_its_signature():
-    request = RequestToSign(
-        method="GET",
-        raw_path="/",
-        raw_query="",
-        headers=[("Host", "example.amazonaws.com")],
-        body_sha256=EMPTY_BODY_SHA256,
+def of_the_suite(vector, *without):
+    return RequestToSign(
+        method=vector.method,
+        raw_path=vector.path,
+        raw_query=vector.query,
+        headers=[header for header in vector.headers if header[0].lower() not in without],
+        body_sha256=sha256(vector.body).hexdigest(),
     )
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_the_requests_of_the_aws_suite_are_signed_as_published(vector):
     added = sign(
-        request,
+        of_the_suite(vector, "x-amz-date", "x-amz-security-token"),
         access_key="AKIDEXAMPLE",
         secret=AWS_SECRET,
+        session_token=dict(vector.headers).get("X-Amz-Security-Token"),
         region="us-east-1",
         service="service",
         at=AWS_INSTANT,
+        rules=CanonicalRules(normalize_path=True),
     )
-    assert header_of(added, "authorization").endswith(
-        "Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+    assert header_of(added, "authorization").endswith(f"Signature={vector.signature}")
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_the_signatures_of_the_aws_suite_verify_and_no_other_request_has_them(vector):
+    names = ";".join(sorted({name.lower() for name, _ in vector.headers}))
+    claimed = claim_of("AKIDEXAMPLE/20150830/us-east-1/service/aws4_request", names, "0" * 64)
+    request, rules = of_the_suite(vector), CanonicalRules(normalize_path=True)
+    assert signature_of(request, claimed, AWS_SECRET, rules=rules) == vector.signature
+    others = (
+        replace(request, method="PUT"),
+        replace(request, raw_path=f"{vector.path}x"),
+        replace(request, raw_query=f"{vector.query}&x"),
+        replace(request, body_sha256=sha256(b"x").hexdigest()),
+        replace(request, headers=[(name, f"{value}x") for name, value in vector.headers]),
     )
+    for other in others:
+        assert signature_of(other, claimed, AWS_SECRET, rules=rules) != vector.signature
 
 
 @pytest.mark.parametrize("captured", VERIFIABLE, ids=str)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from gateway.adapters.redis.journal_stream import GROUP, RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
-from tests.fakes.ledgers import HandClock, budget, plan, posting
+from tests.fakes.ledgers import HandClock, budget, plan, posting, rate
 from tests.fakes.resp_server import resp_server
 
 
@@ -228,3 +229,18 @@ async def test_a_draft_that_is_no_object_passes_as_it_is(client, stream, draft):
     fields = {"record": draft, "charge": "1", "at": "0", "accounts": ""}
     await client.xadd("{s0}:usage", fields)
     assert documents(await stream.claim(1, 0)) == [draft]
+
+
+async def test_an_expired_call_without_a_budget_keeps_the_hold_of_its_draft(client, stream):
+    clock = HandClock()
+    ledger = RedisLedger(client, now_ms=clock)
+    await ledger.start()
+    await stream.start()
+    draft = b'{"request_id":"a","hold_nano_usd":70,"cost_nano_usd":70,"cost_usd":"0.00000007"}'
+    await ledger.reserve(replace(plan("a", rate(1, 10), ttl_ms=1000), draft=draft))
+    clock.wait(2000)
+    assert await ledger.expire_due(10) == 1
+    (entry,) = await stream.claim(10, 0)
+    found = orjson.loads(entry.document)
+    assert (found["hold_nano_usd"], found["cost_nano_usd"]) == (70, 70)
+    assert found["accounts"] != []
