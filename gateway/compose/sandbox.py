@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.adapters.dynamodb.connection import open_dynamodb
 from gateway.adapters.dynamodb.tables import create_tables
 from gateway.sandbox.bedrock.credentials import AcceptedCredentials
+from gateway.sandbox.bedrock.models import ACCOUNT
 from gateway.sandbox.bedrock.process import start_simulated_bedrock_process
 from gateway.sandbox.processes import start_dynamodb, start_valkey
 from gateway.settings import Settings, variable
@@ -69,6 +70,7 @@ async def sandbox(
             "AWS_SECRET_ACCESS_KEY": credentials.secret,
             "AWS_EC2_METADATA_DISABLED": "true",
             "GATEWAY_REGION": _REGION,
+            "GATEWAY_HOME_ACCOUNTS": ACCOUNT,
             # A laptop at work is no server room: its pauses must not look like an outage.
             "GATEWAY_REDIS_TIMEOUT_MS": os.environ.get("GATEWAY_REDIS_TIMEOUT_MS", "2000"),
             "GATEWAY_REDIS_URL": redis_url,

@@ -92,9 +92,9 @@ class Browse:
             visible = [
                 entry
                 for entry in entries
-                if await self._may_see(entry[arn_key], authenticated, policy, rules)
+                if await self._may_see(_name(entry, arn_key), authenticated, policy, rules)
             ]
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise GatewayError(
                 Reason.UPSTREAM_INVALID,
                 "the control plane's list could not be read",
@@ -114,6 +114,13 @@ class Browse:
             for operation in Operation
             if operation.is_billed
         )
+
+
+def _name(entry: Any, arn_key: str) -> str:
+    """What callers call it by: AWS's own profiles by their id, for their ARN names some account."""
+    is_of_aws = entry.get("type") == "SYSTEM_DEFINED"
+    name: str = entry["inferenceProfileId" if is_of_aws else arn_key]
+    return name
 
 
 async def _whole(exchange: UpstreamExchange) -> bytes:

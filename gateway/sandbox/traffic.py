@@ -41,7 +41,7 @@ budgets:
   - {{name: per application day, scope: application, period: day, limit_usd: 2}}
 limits:
   - {{name: pace, scope: user, requests_per_minute: 20}}
-models: {{allow: ["anthropic.claude-*", "amazon.*"]}}
+models: {{allow: ["*"]}}
 """
 """The policy that the traffic is made for: one call of it costs too much, one user is too fast."""
 

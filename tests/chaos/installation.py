@@ -243,17 +243,20 @@ async def installation(
 async def readiness(url: str) -> int | None:
     """The status of `/_gateway/ready`; None: nobody answers."""
     host, _, port = url.removeprefix("http://").partition(":")
+    writer = None
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(b"GET /_gateway/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             line = await reader.readline()
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
             return int(line.split()[1]) if line else None
     except (OSError, TimeoutError):
         return None
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 def children_of(pid: int) -> list[int]:

@@ -133,8 +133,9 @@ class RunningGateway:
         return int(await self.redis.zcard("{s0}:due"))
 
     async def accounts_touched(self) -> list[str]:
-        """Every key of the ledger but the function library: empty if nothing was ever reserved."""
-        return sorted([name.decode() async for name in self.redis.scan_iter("*")])
+        """Every key of the ledger but its processes' heartbeats: empty if nothing was reserved."""
+        names = [name.decode() async for name in self.redis.scan_iter("*")]
+        return sorted(name for name in names if ":worker:" not in name)
 
     async def flush(self) -> None:
         """Takes the journal to DynamoDB."""

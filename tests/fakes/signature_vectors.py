@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ACCESS_KEY = "AKIDEXAMPLE"
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-TIMESTAMP = "20150830T123600Z"
-
 _HOST = ("Host", "example.amazonaws.com")
-_DATE = ("X-Amz-Date", TIMESTAMP)
+_DATE = ("X-Amz-Date", "20150830T123600Z")
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FORM = "application/x-www-form-urlencoded"
 _TOKEN = (

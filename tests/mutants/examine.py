@@ -23,7 +23,7 @@ LIMIT_S = 240
 
 
 def examine(number: int) -> tuple[str, str]:
-    """What the simulator and its own room's tests say. Raises: ValueError if the table is behind."""
+    """What the simulator and its own test say. Raises: ValueError if the table is behind."""
     file, find, replace, _ = MUTANTS[number]
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
@@ -68,7 +68,7 @@ def main(numbers: list[int]) -> int:
         for number, verdicts in zip(numbers, pool.map(examine, numbers), strict=True):
             file, _, _, what = MUTANTS[number]
             found += any(verdicts)
-            cells = " | ".join(verdict or "–" for verdict in verdicts)
+            cells = " | ".join(verdict or "no" for verdict in verdicts)
             mark = "" if any(verdicts) else " **not found**"
             print(f"| {number} | `{file}` | {what}{mark} | {cells} |", flush=True)  # noqa: T201 - its report
     print(f"{found} of {len(numbers)} found")  # noqa: T201 - its report

@@ -70,6 +70,12 @@ def _against_the_bill(world: World, records: dict[RequestId, dict[str, Any]]) ->
         is_known = name in world.bedrock.bill
         if record["exact"] and (not is_known or charge != billed):
             raise world.trace.violation(f"I5: {name}: charged {charge}, billed {billed}", [name])
+        if record["rank"] != (2 if record["exact"] else 1):
+            raise world.trace.violation(f"I5: {name}: rank {record['rank']} is not true", [name])
+        if not record["exact"] and charge < record["hold_nano_usd"]:
+            raise world.trace.violation(f"I5: {name}: a refund without a measurement", [name])
+        if name not in world.bedrock.sent and record["settled_at"] is not None:
+            raise world.trace.violation(f"I5: {name} was never sent and is settled", [name])
         if charge < billed and name not in world.bedrock.beyond_bound:
             raise world.trace.violation(f"I5: {name}: {charge} is below {billed}", [name])
         if name not in world.notebook.plans:

@@ -96,7 +96,7 @@ class Laws:
         self.standing(state)
 
     def lifetimes(self, state: State, now_ms: int) -> None:
-        """No key is kept for another time than it should be: minutes, days, not their thousandth."""
+        """No key is kept for another time than it should be, by a wrong unit say."""
         for key, at_ms in state.gone_at_ms.items():
             left_ms = at_ms - now_ms
             if key.startswith("usd:") and key in state.balances:

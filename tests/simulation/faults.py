@@ -71,7 +71,8 @@ class Faults:
             return
         message = self._dice.choice(flying)
         fate = Fate.ARRIVES
-        if self._dice.random() < self._loss:
+        is_rare = message.store is Store.DYNAMODB  # one transaction for many calls
+        if self._dice.random() < self._loss * (3 if is_rare else 1):
             fate = self._dice.choice(_FAULTY_FATES)
         if message.store is Store.DYNAMODB and fate is Fate.LATE and not message.is_awaited:
             fate = Fate.ARRIVES

@@ -23,6 +23,7 @@ from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import Fact, SettlementFailed, UnexpectedError
+from gateway.domain.reason import Reason
 from gateway.domain.reservation import AdmissionPlan, Granted, Receipt
 from gateway.proxy.admit import Admit
 from gateway.proxy.drain import Calls
@@ -203,6 +204,8 @@ class Gateway(Process):
                 return
             hold.sending()
             outcome = await self.world.bedrock.send(self.life, admitted.admitted)
+            if outcome is None:
+                raise GatewayError(Reason.INTERNAL_ERROR)  # as whatever may break on the way
             if isinstance(outcome, int):
                 hold.unbilled(outcome or None)
             else:

@@ -68,7 +68,7 @@ class SimulationLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(  # type: ignore[override]  # no thread, hence no concurrent future
         self,
-        executor: Any,
+        _: Any,
         func: Callable[..., Any],
         *args: Any,
     ) -> asyncio.Future[Any]:

@@ -9,10 +9,21 @@ import os
 
 import pytest
 
+from tests.mutants.ledger_mutants import MUTANTS, loaded, mutated
 from tests.simulation.run import DEFAULT_STEPS, simulate
+from tests.simulation.trace import ViolationError
 
 SEEDS = int(os.environ.get("SIMULATED_SEEDS", "32"))
 SEEDS_A_TEST = 4
+SAMPLE = range(12)
+# A sample: `make mutants` tries them all.
+DEFECTS = (
+    "if now_ms < tonumber(redis.call('ZSCORE', keys[2], id) or '0') then",
+    "if stored[3] then return true end",
+    "redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)",
+    "for at = home - claim.earlier, home do",
+    "redis.call('ZREM', claim.key, id)",
+)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
@@ -40,3 +51,20 @@ def test_the_histories_meet_what_they_are_made_for(valkey_url, tmp_path):
         "bedrock whole", "bedrock cut", "bedrock silent", "bedrock error", "bedrock unbilled",
         "bedrock beyond_bound",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_seeded_defect_of_the_ledger_is_found(valkey_url, tmp_path, defect):
+    number = next(n for n, (_, find, _) in enumerate(MUTANTS) if find == defect)
+    with loaded(mutated(number)):
+        found = next(filter(None, (violation_of(seed, valkey_url, tmp_path) for seed in SAMPLE)))
+    assert f"replay: make simulate SEEDS={found.seed}:" in str(found)
+
+
+def violation_of(seed, url, folder):
+    """The first law that this history breaks, if any."""
+    try:
+        simulate(seed, DEFAULT_STEPS, url, folder / str(seed))
+    except ViolationError as violation:
+        return violation
+    return None

@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 class ViolationError(AssertionError):
     """A law was broken; the message names it and holds the end of the trace."""
 
+    def __init__(self, seed: int, text: str) -> None:
+        super().__init__(text)
+        self.seed = seed
+
 
 class Trace:
     """The lines of one history. Nothing in them depends on anything but the seed."""
@@ -34,7 +38,7 @@ class Trace:
         tail = [*(["… about " + ", ".join(about)] if ours else []), *ours[-25:], "… the end"]
         text = [f"seed {self.seed}, step {self.step}: {law}", *tail, *self.lines[-25:]]
         text.append(f"replay: make simulate SEEDS={self.seed}:{self.seed + 1} STEPS={self.steps}")
-        return ViolationError("\n".join(text))
+        return ViolationError(self.seed, "\n".join(text))
 
 
 def _names(line: str, name: str) -> bool:

@@ -50,7 +50,7 @@ class Exchange:
     request_id: RequestId
     admitted: Admitted
     sender: Life
-    outcome: asyncio.Future[Ending | int]
+    outcome: asyncio.Future[Ending | int | None]
     is_hung_up: bool = False
     is_abandoned: bool = False
 
@@ -61,6 +61,7 @@ class Bedrock:
     def __init__(self, loop: asyncio.AbstractEventLoop, trace: Trace, dice: random.Random) -> None:
         self.bill: dict[RequestId, Decimal] = {}
         self.beyond_bound: set[RequestId] = set()
+        self.sent: set[RequestId] = set()
         self.open: list[Exchange] = []
         self._loop = loop
         self._trace = trace
@@ -68,9 +69,10 @@ class Bedrock:
 
     async def send(self, life: Life, admitted: Admitted) -> Ending | int:
         """How the call ended; a status where the model certainly did not run."""
-        outcome: asyncio.Future[Ending | int] = self._loop.create_future()
+        outcome: asyncio.Future[Ending | int | None] = self._loop.create_future()
         request_id = admitted.context.request_id
         assert request_id not in self.bill, "a call is sent once"
+        self.sent.add(request_id)
         self.open.append(Exchange(request_id, admitted, life, outcome))
         return await outcome
 
@@ -93,7 +95,7 @@ class Bedrock:
         if not exchange.sender.is_dead and not exchange.outcome.done():
             exchange.outcome.set_result(self._ending(kind, usage, exchange))
 
-    def _ending(self, kind: Answer, usage: Usage, exchange: Exchange) -> Ending | int:
+    def _ending(self, kind: Answer, usage: Usage, exchange: Exchange) -> Ending | int | None:
         status = CallStatus.CLIENT_GONE if exchange.is_hung_up else CallStatus.OK
         part = replace(usage, tokens=TokenCounts(input=usage.tokens.input))
         match kind:
@@ -106,7 +108,8 @@ class Bedrock:
                     status=CallStatus.UPSTREAM_ERROR, measurement=None, http_status=http_status
                 )
             case Answer.SILENT:
-                return Ending(status=CallStatus.UPSTREAM_ERROR, measurement=None)
+                silent = Ending(status=CallStatus.UPSTREAM_ERROR, measurement=None)
+                return self._dice.choice((silent, None))
             case Answer.CUT:
                 measured = AtLeast(usage=part, why="the stream was cut")
                 return Ending(status=CallStatus.STREAM_ERROR, measurement=measured)

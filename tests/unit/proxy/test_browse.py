@@ -14,6 +14,7 @@ from tests.fakes.upstream import JSON, ScriptedExchange, ScriptedUpstream, upstr
 
 OURS = (("x-gateway-request-id", "req-1"),)
 PROFILES = "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us."
+OWN_PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc"
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
 ONLY_HAIKU = POLICY.replace('allow: ["*"]', 'allow: ["anthropic.claude-3-haiku-*"]')
 
@@ -59,6 +60,21 @@ async def test_profiles_are_filtered_alike():
     response, _ = await browse(answer, "/inference-profiles", policy=policy)
     (entry,) = json.loads(response.body)["inferenceProfileSummaries"]
     assert entry["inferenceProfileArn"].endswith(HAIKU)
+
+
+async def test_profiles_of_aws_are_shown_whatever_account_their_arn_names():
+    rows = [
+        {
+            "inferenceProfileArn": f"{PROFILES}{name}",
+            "inferenceProfileId": f"us.{name}",
+            "type": "SYSTEM_DEFINED",
+        }
+        for name in (HAIKU, SONNET)
+    ]
+    own = {"inferenceProfileArn": OWN_PROFILE, "inferenceProfileId": "abc", "type": "APPLICATION"}
+    answer = json.dumps({"inferenceProfileSummaries": [*rows, own]}).encode()
+    response, _ = await browse(ScriptedExchange(answer), "/inference-profiles")
+    assert json.loads(response.body)["inferenceProfileSummaries"] == rows[:1]
 
 
 @pytest.mark.parametrize("operation", ["invoke_model", "converse_stream"])
