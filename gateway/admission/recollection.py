@@ -63,7 +63,7 @@ class Recollection:
     def ended(self, ending: OwedEnding) -> None:
         """The ledger has acknowledged that the hold is ended."""
         running = self._running.pop(ending.request_id, None)
-        known = running.known if running is not None else None
+        known = running.known if running is not None and not self._is_old(running) else None
         self._finished.append(Finished(known=known, ending=ending, at_s=self._now_s))
         if len(self._finished) > self.most_finished:
             self._finished.popleft()
@@ -78,7 +78,7 @@ class Recollection:
         while self._finished and self._finished[0].at_s < oldest_s:
             self._finished.popleft()
         for request_id, running in list(self._running.items()):
-            if running.ending_since_s is not None and running.ending_since_s < oldest_s:
+            if self._is_old(running):
                 del self._running[request_id]
 
     def to_keep_alive(self) -> tuple[RequestId, ...]:
@@ -96,3 +96,8 @@ class Recollection:
     def running(self) -> tuple[Remembered, ...]:
         """The holds that are not known to have ended."""
         return tuple(running.known for running in self._running.values())
+
+    def _is_old(self, running: _Running) -> bool:
+        """Whether its end was asked for so long ago that its tombstone may have come and gone."""
+        since_s = running.ending_since_s
+        return since_s is not None and since_s < self._now_s - REMEMBERED_S

@@ -1,6 +1,6 @@
 """A storm of failures drawn from a seed, under traffic and a hard budget: afterwards all agrees.
 
-`CHAOS_SEEDS=3:9` chooses the seeds of the long form.
+`make chaos CHAOS_SEEDS=3:9` chooses the seeds of the long form.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ async def test_whatever_happens_together_the_budget_holds_and_the_books_agree(
             say,
             policy=POLICY.replace("limit_usd: 100", f"limit_usd: {LIMIT_USD}"),
             workers=2,
-            redis_timeout_ms=500,
+            redis_timeout_ms=1500,
         ) as house,
         callers(house.url, await house.bearer()) as calling,
     ):

@@ -4,7 +4,6 @@
 the differential test and a failover against it, and says which one found it (`NUMBER…` runs some).
 """
 
-# ruff: noqa: E501 - a table of code as it stands there
 from __future__ import annotations
 
 import asyncio

@@ -86,7 +86,7 @@ class DynamoModel:
                 value = what["ExpressionAttributeValues"][":before"]
                 holds = stored is not None and stored.get(name) == value
             case other:
-                raise NotImplementedError(f"the model knows no condition {other!r}")
+                raise AssertionError(f"the model knows no condition {other!r}")
         if holds:
             return {"Code": "None"}
         return {"Code": "ConditionalCheckFailed", **({"Item": dict(stored)} if stored else {})}

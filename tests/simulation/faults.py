@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gateway.domain.ids import RequestId
 from gateway.domain.period import Period, windows_at
 from tests.simulation.network import Fate, Store
 from tests.simulation.rules import new_edition
@@ -71,8 +72,10 @@ class Faults:
             return
         message = self._dice.choice(flying)
         fate = Fate.ARRIVES
-        is_rare = message.store is Store.DYNAMODB  # one transaction for many calls
-        if self._dice.random() < self._loss * (3 if is_rare else 1):
+        loss = self._loss
+        if loss and message.store is Store.DYNAMODB:
+            loss = 0.3  # they are few: one transaction for many calls
+        if self._dice.random() < loss:
             fate = self._dice.choice(_FAULTY_FATES)
         if message.store is Store.DYNAMODB and fate is Fate.LATE and not message.is_awaited:
             fate = Fate.ARRIVES
@@ -87,10 +90,16 @@ class Faults:
         chores: list[Callable[[], None]] = [
             *(chore for g in world.gateways for chore in (g.heartbeat, g.replay, g.keep_up)),
             *(s.sweep for s in world.sweepers),
+            self._expire_something,
             *(f.flush for f in world.flushers),
             *(f.flush for f in world.flushers),
         ]
         self._dice.choice(chores)()
+
+    def _expire_something(self) -> None:
+        due = sorted(self._world.state.due)
+        if due:
+            self._dice.choice(self._world.sweepers).expire(RequestId(self._dice.choice(due)))
 
     def _wait(self) -> None:
         """A while, of any size; or to the very edge of a window."""
@@ -98,7 +107,7 @@ class Faults:
         ms = self._dice.choice((1, 30, 400, 400, 2_000, 5_000, 5_000, 29_999, 31_000, 700_000, 0))
         if not ms:
             now = datetime.fromtimestamp(now_ms / 1000, UTC)
-            period = self._dice.choice((Period.HOUR, Period.HOUR, Period.HOUR, Period.DAY))
+            period = self._dice.choice((Period.HOUR, Period.HOUR, Period.DAY))
             current, _ = windows_at(period, self._world.edition_zone, now)
             ms = max(1, current.end_ms - now_ms + self._dice.choice((-1, 0, 1)))
         self._world.trace.tell("wait", f"{ms} ms")

@@ -22,6 +22,7 @@ from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.domain.errors import GatewayError
+from gateway.domain.ids import RequestId
 from gateway.domain.observer import Fact, SettlementFailed, UnexpectedError
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import AdmissionPlan, Granted, Receipt
@@ -257,7 +258,12 @@ class Sweeper(Process):
     """Ends what nobody ended."""
 
     def _start(self) -> None:
-        self.sweeper = ReservationSweeper(self._ledger(), self, chance=self.world.chance, batch=5)
+        self._books = self._ledger()
+        self.sweeper = ReservationSweeper(self._books, self, chance=self.world.chance, batch=5)
+
+    def expire(self, request_id: RequestId) -> None:
+        """Goes on with a list that it made long ago: the deadline may have moved since."""
+        self.begin("expire", lambda: self._books.expire(request_id))
 
     def sweep(self) -> None:
         self.begin("sweep", self.sweeper.sweep)

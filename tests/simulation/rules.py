@@ -57,7 +57,7 @@ def new_edition(dice: random.Random, version: int, zone: str) -> Edition:
         month=dice.choice(("0.5", "2", "9")),
         day=dice.choice(("0.1", "0.3", "1")),
         hour=dice.choice(("0.02", "0.06", "0.2")),
-        rolling=dice.choice(("0.3", "1", "5")),
+        rolling=dice.choice(("0.03", "0.1", "1")),
         week=dice.choice(("0.01", "0.1")),
         requests=dice.choice((5, 20, 60)),
         tokens=dice.choice((8_000, 50_000)),

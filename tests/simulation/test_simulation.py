@@ -13,13 +13,13 @@ from tests.mutants.ledger_mutants import MUTANTS, loaded, mutated
 from tests.simulation.run import DEFAULT_STEPS, simulate
 from tests.simulation.trace import ViolationError
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "32"))
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "24"))
 SEEDS_A_TEST = 4
 SAMPLE = range(12)
 # A sample: `make mutants` tries them all.
 DEFECTS = (
     "if now_ms < tonumber(redis.call('ZSCORE', keys[2], id) or '0') then",
-    "if stored[3] then return true end",
+    "redis.call('ZADD', due_key, 'XX', 'GT', deadline_ms, id)",
     "redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)",
     "for at = home - claim.earlier, home do",
     "redis.call('ZREM', claim.key, id)",
@@ -41,7 +41,7 @@ def test_a_seed_is_the_same_history_again(valkey_url, tmp_path):
 def test_the_histories_meet_what_they_are_made_for(valkey_url, tmp_path):
     """Laws prove little in a world where nothing goes wrong."""
     seen = set()
-    for seed in range(100, 112):
+    for seed in range(100, 108):
         seen |= set(simulate(seed, DEFAULT_STEPS, valkey_url, tmp_path / str(seed)).counts)
     assert seen >= {
         "pending", "posted", "voided", "expired", "unheld",

@@ -62,6 +62,17 @@ def test_a_hold_whose_end_never_succeeds_is_forgotten_in_the_end():
     assert memory.running() == ()
 
 
+def test_an_end_that_took_very_long_is_remembered_without_its_hold():
+    """Its first attempt may have counted, and its tombstone be gone: it must not count again."""
+    memory = Recollection()
+    granted(memory, "a")
+    memory.ending("a")
+    memory.pass_time(REMEMBERED_S + 0.1)
+    memory.ended(posting("a", 1))
+    (finished,) = memory.finished()
+    assert finished.known is None
+
+
 def test_memory_is_bounded():
     memory = Recollection(most_finished=3)
     for number in range(9):
