@@ -22,7 +22,7 @@ def compare_books(world: World) -> None:
     _against_the_bill(world, records)
     sums = account_sums(world.dynamo)
     _rows_are_sums(world, records, sums)
-    if world.has_lost_writes:
+    if world.has_lost_writes or any(f.is_belated for f in world.laws.lineage.fates.values()):
         _nothing_counts_twice(world, records)
         world.operator.rebuild()
         world.deliver_all()
@@ -115,10 +115,11 @@ def _nothing_counts_twice(world: World, records: dict[RequestId, dict[str, Any]]
             record = records.get(name)
             known = record["cost_nano_usd"] if record and key in record["accounts"] else 0
             # The worst case of a call stays in a ledger that has forgotten what would correct it:
-            # it expired once more after a rollback, or came from the books before they knew better.
+            # it expired once more after a rollback, or came from the books before they knew better,
+            # or its worker's host was away for longer than a tombstone stays.
             fate = lineage.fates.get(name)
-            is_worst_case = (fate is not None and fate.state == "expired") or (
-                amount == lineage.in_books.get((name, key))
+            is_worst_case = amount == lineage.in_books.get((name, key)) or (
+                fate is not None and (fate.state == "expired" or fate.is_belated)
             )
             if amount > known and not (is_worst_case and known):
                 raise world.trace.violation(

@@ -39,7 +39,7 @@ class Faults:
             self._call: 22,
             self._message: 70,
             self._answer: 22,
-            self._background: 18,
+            self._background: 24,
             self._wait: 12,
             self._hang_up: 2,
             self._kill: self._deaths,
@@ -91,8 +91,7 @@ class Faults:
             *(chore for g in world.gateways for chore in (g.heartbeat, g.replay, g.keep_up)),
             *(s.sweep for s in world.sweepers),
             self._expire_something,
-            *(f.flush for f in world.flushers),
-            *(f.flush for f in world.flushers),
+            *(f.flush for f in world.flushers for _ in range(3)),
         ]
         self._dice.choice(chores)()
 
@@ -104,7 +103,7 @@ class Faults:
     def _wait(self) -> None:
         """A while, of any size; or to the very edge of a window."""
         now_ms = self._world.now_ms
-        ms = self._dice.choice((1, 30, 400, 400, 2_000, 5_000, 5_000, 29_999, 31_000, 700_000, 0))
+        ms = self._dice.choice((1, 30, 400, 2_000, 5_000, 5_000, 29_999, 31_000, 700_000, 0, 0))
         if not ms:
             now = datetime.fromtimestamp(now_ms / 1000, UTC)
             period = self._dice.choice((Period.HOUR, Period.HOUR, Period.DAY))

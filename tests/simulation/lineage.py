@@ -21,6 +21,11 @@ class Fate:
     counts: bool = False
     counted: int = 0
 
+    @property
+    def is_belated(self) -> bool:
+        """Whether its last charge came when its tombstone had gone, and so changed no balance."""
+        return self.counts and self.state != "expired" and self.counted != self.charge
+
     def charge_in(self, take: Take) -> int:
         """What of it counts in the account of one of its claims."""
         return take.amount if self.state == "expired" else self.counted

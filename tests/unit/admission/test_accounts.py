@@ -10,13 +10,15 @@ from gateway.admission.accounts import (
     ShardKeys,
     balance_key,
     budget_account,
+    ceiling_of,
     rate_account,
+    taken_claims,
     touched_keys,
     window_at,
 )
 from gateway.domain.ids import RequestId
 from gateway.domain.period import Period
-from gateway.domain.reservation import Granted, Resource, Rung
+from gateway.domain.reservation import Granted, Resource, Rung, Utilisation
 from gateway.domain.scope import Scope, is_scope_name
 from gateway.policy.document import BudgetMode
 from gateway.policy.effective import BudgetLimit, RateLimit
@@ -96,3 +98,26 @@ def test_an_instant_outside_both_windows_has_no_window():
     assert window_at(claim, MIDNIGHT_MS) == claim.current
     assert window_at(claim, MIDNIGHT_MS + DAY_MS) == claim.following
     assert window_at(claim, MIDNIGHT_MS + 2 * DAY_MS) is None
+
+
+def test_only_what_was_counted_is_taken_each_account_once():
+    """An observed rate that stood above its capacity has nothing to give back."""
+    claims = (
+        budget(5, 100),
+        budget(5, 4, name="shadow", enforced=False),
+        rate(7, 100),
+        rate(7, 6, name="observed and full", enforced=False),
+        rate(7, 50, name="observed", enforced=False),
+    )
+    used = (5, 5, 7, 7, 7)
+    receipt = Granted(
+        request_id=RequestId("r"),
+        rung=0,
+        at_ms=MIDNIGHT_MS,
+        utilisation=tuple(
+            Utilisation(account=c.account, used=u, ceiling=ceiling_of(c), resets_at_ms=None)
+            for c, u in zip(claims, used, strict=True)
+        ),
+    )
+    taken = taken_claims(Rung(name="as asked", hold_nano_usd=5, claims=claims), receipt)
+    assert [claim.account.name for _, claim in taken] == ["budget", "rate", "observed"]
