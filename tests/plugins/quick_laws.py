@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-settings.register_profile("quick", max_examples=15)
+settings.register_profile("quick", max_examples=15, deadline=None)
 settings.load_profile("quick")

@@ -46,6 +46,7 @@ class Faults:
             self._lose_power: self._deaths / 3,
             self._replicate: moves,
             self._fail_over: moves,
+            self._disaster: min(self._deaths, moves) / 3,
             self._flush_all: 0.3 if moves else 0,
             self._rebuild: 1 if moves else 0,
             self._change_rules: 2,
@@ -196,21 +197,29 @@ class Faults:
     def _fail_over(self) -> None:
         if self._replica is None:
             return
-        if self._deaths and self._dice.random() < 0.3:
-            self._kill_a_caller()
         copy, lineage = self._replica
         self._replica = None
         self._world.server.fail_over(copy)
         self._after_loss(lineage)
         self._world.trace.tell("failover")
 
-    def _kill_a_caller(self) -> None:
-        """The worst moment: a call is under way, its worker dies, its ledger forgets the hold."""
-        senders = {exchange.sender.name for exchange in self._world.bedrock.open}
-        for gateway in self._world.gateways:
-            if gateway.life.name in senders and not gateway.life.is_dead:
-                gateway.kill()
-                return
+    def _disaster(self) -> None:
+        """A call is sent, its ledger forgets the hold, its worker dies: all at once."""
+        world = self._world
+        alive = [g for g in world.gateways if not g.life.is_dead]
+        if not alive:
+            return
+        self._replicate()
+        gateway, identified = self._dice.choice(alive), world.requests.next_call()
+        gateway.call(identified, leaves_early=False)
+        world.settle_down()
+        while ours := [m for m in world.network.flying if m.sender is gateway.life]:
+            if identified.call.request_id in world.bedrock.sent:
+                break
+            world.network.deliver(ours[0])
+            world.settle_down()
+        gateway.kill()
+        self._fail_over()
 
     def _flush_all(self) -> None:
         self._replica = None
