@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutants.money_mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = "0:16"
+SEEDS = "0:24"
 AT_ONCE = 2
 LEAST = 0.95
 LIMIT_S = 240

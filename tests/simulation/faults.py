@@ -187,7 +187,7 @@ class Faults:
             # A call that was voided may come back as one that may have been billed, after its
             # tombstone went: the books then hold its worst case, and the ledger lacks it.
             self._world.has_lost_writes |= bool(lost)
-            self._world.lost_notes |= {name for name, _ in lost}
+            self._world.note_power_loss({name for name, _ in lost})
 
     def _replicate(self) -> None:
         self._replica = (self._world.server.copy(), self._world.laws.lineage.copy())

@@ -42,6 +42,9 @@ _STARTS = (
 )
 
 
+WRITE_BACK_MS = 29_999
+
+
 class World:
     """Everything there is. `root` is where the hosts keep their outboxes."""
 
@@ -126,6 +129,9 @@ class World:
         self.now_ms += ms
         self.trace.now_ms = self.now_ms
         self.loop.seconds += ms / 1000
+        if ms >= WRITE_BACK_MS:
+            for gateway in self.gateways:
+                self.disk.write_back(gateway.root)
         gone = self.server.pass_time(self.now_ms)
         self.state = self.server.look(self.now_ms)
         self.laws.after_time(self.state, gone, self.now_ms)
@@ -149,6 +155,12 @@ class World:
             if (name,) not in recorded and not self.notebook.is_remembered(name, alive):
                 self.beyond_reach.add(name)
                 self.trace.tell("out of reach", name)
+
+    def note_power_loss(self, names: set[RequestId]) -> None:
+        """Notes are gone, of calls that the ledger may have forgotten before: the other gap."""
+        self.lost_notes |= names
+        unknown = names - set(self.laws.lineage.fates)
+        self.beyond_reach |= {n for n in unknown if (n,) not in self.dynamo.tables["token_usage"]}
 
     def note_death(self, worker: str) -> None:
         """A worker dies that was about to tell again what its server had forgotten: same gap."""

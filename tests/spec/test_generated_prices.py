@@ -81,11 +81,11 @@ def test_every_row_has_its_source_and_its_date():
     for entries in shipped_prices().entries.values():
         for entry in entries:
             assert isinstance(entry.row, PriceRow)
-            assert entry.source in {"genai", "litellm", "aws"}
+            assert entry.source in {"genai", "litellm", "recalled"}
             assert entry.seen is not None
 
 
 def test_every_stated_maximum_output_has_its_source():
     for model in shipped_models().models:
-        stated = model.max_output_source in {"aws", "litellm"}
+        stated = model.max_output_source in {"recalled", "litellm"}
         assert stated == (model.max_output_tokens is not None), model.id
