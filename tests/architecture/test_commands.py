@@ -25,11 +25,11 @@ def test_every_path_that_make_names_exists():
         assert (ROOT / path).exists(), path
 
 
-def test_the_check_from_nothing_runs_both_commands_and_ends_with_pytest():
+def test_the_check_from_nothing_runs_the_static_checks_and_ends_with_the_tests():
     script = (ROOT / ".ci" / "run").read_text()
     commands = [line for line in script.splitlines() if line and not line.startswith("#")]
     assert commands[0] == "set -euo pipefail"
-    assert commands[-2:] == ["make check", "make test"]
+    assert commands[-2:] == ["make format lint types floors", "make test"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "--exclude=./.venv" in script
 
