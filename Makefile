@@ -50,7 +50,9 @@ floors: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
-	$(PYTEST) $(PARALLEL) --quiet -p tests.plugins.quick_laws tests/unit tests/architecture
+	@# What starts a DynamoDB API or whole commands is left to `make test`: this must stay quick.
+	$(PYTEST) $(PARALLEL) --quiet -p tests.plugins.quick_laws tests/unit tests/architecture \
+	    --ignore=tests/unit/adapters/dynamodb --ignore=tests/unit/cli --ignore=tests/unit/sandbox
 
 chaos: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	CHAOS=long $(PYTEST) -p no:randomly tests/chaos $(CHAOS_FLAGS)
