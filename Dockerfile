@@ -31,7 +31,8 @@ ENV PATH=/opt/gateway/bin:$PATH \
 USER 10001:10001
 VOLUME /var/lib/bedrock-gateway
 EXPOSE 8080
-# Docker's own default, written down: the gateway drains on SIGTERM (give it 120 s: --stop-timeout).
+# Docker's own default, written down: the gateway drains on SIGTERM, then the journal is flushed
+# (give it GATEWAY_DRAIN_TIMEOUT_S and 50 s, by default 160 s: --stop-timeout).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "/app/scripts/healthcheck"]

@@ -12,13 +12,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from gateway.adapters.redis.connection import check_url
 from gateway.adapters.sealing import check_master_key
 
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _REGION = re.compile(r"[a-z]{2,3}(?:-[a-z]+)+-[0-9]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _MAX_PORT = 65535
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "redis+sentinel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,7 @@ def _http_url(value: str) -> str:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    parts = _split(value.get_secret_value())
-    if parts.scheme not in _REDIS_SCHEMES or not (parts.netloc or parts.path):
-        raise ValueError(f"expected a URL of one of the schemes {', '.join(_REDIS_SCHEMES)}")
+    check_url(value.get_secret_value())
     return value
 
 

@@ -177,6 +177,14 @@ class Settings(BaseModel):
     jwt_org_claim: str = _says("Claim that names the org.", "org")
     jwt_team_claim: str = _says("Claim that names the team.", "team")
     jwt_user_claim: str = _says("Claim that names the user.", "sub")
+    admin_jwt_issuer: str | None = _says("Issuer of administrators' JWTs; enables them.")
+    admin_jwt_audience: str | None = _says("Audience an administrator's JWT must name.")
+    admin_jwt_jwks_url: HttpUrl | None = _says("Where that issuer publishes its keys.")
+    admin_jwt_key_file: HomePath | None = _says("That issuer's keys in a file, instead of a URL.")
+    admin_jwt_org_claim: str = _says("Claim that names the org an administrator reaches.", "org")
+    admin_jwt_team_claim: str = _says("Claim that narrows an administrator to a team.", "team")
+    admin_jwt_user_claim: str = _says("Claim that says who the administrator is.", "sub")
+    admin_jwt_role_claim: str = _says("Claim that names the role: viewer to admin.", "role")
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -188,19 +196,29 @@ class Settings(BaseModel):
         for cert, key in (("tls_cert", "tls_key"), ("admin_tls_cert", "admin_tls_key")):
             if (getattr(self, cert) is None) is not (getattr(self, key) is None):
                 raise ValueError(f"{cert} and {key} are set together or not at all")
-        if self.jwt_issuer is None:
-            lone = [k for k in ("jwt_audience", "jwt_jwks_url", "jwt_key_file") if getattr(self, k)]
-            if lone:
-                raise ValueError(f"{lone[0]} is set, so jwt_issuer must be set too")
-        elif self.jwt_audience is None:
-            raise ValueError("jwt_issuer is set, so jwt_audience must be set too")
-        elif (self.jwt_jwks_url is None) is (self.jwt_key_file is None):
-            raise ValueError("set one of jwt_jwks_url and jwt_key_file")
+        for jwt in ("jwt", "admin_jwt"):
+            self._expect_whole_issuer(jwt)
         for url in (self.upstream_endpoint, self.upstream_control_endpoint):
             bare = url is not None and url.startswith("http:") and not is_loopback_url(url)
             if bare and self.upstream_bearer_token is not None:
                 raise ValueError("upstream_bearer_token would travel unencrypted: use https://")
         return self
+
+    def _expect_whole_issuer(self, jwt: str) -> None:
+        """Raises: ValueError unless all of an issuer is set, or nothing."""
+        issuer, audience, url, file = (
+            getattr(self, f"{jwt}_{name}")
+            for name in ("issuer", "audience", "jwks_url", "key_file")
+        )
+        if issuer is None:
+            values = {"audience": audience, "jwks_url": url, "key_file": file}
+            lone = [name for name, value in values.items() if value]
+            if lone:
+                raise ValueError(f"{jwt}_{lone[0]} is set, so {jwt}_issuer must be set too")
+        elif audience is None:
+            raise ValueError(f"{jwt}_issuer is set, so {jwt}_audience must be set too")
+        elif (url is None) is (file is None):
+            raise ValueError(f"set one of {jwt}_jwks_url and {jwt}_key_file")
 
 
 SECRETS = frozenset({"upstream_bearer_token", "redis_url", "master_key"})

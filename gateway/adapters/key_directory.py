@@ -3,14 +3,15 @@
 How fresh: an answer never rests on a reading older than `fresh_s`, so a revocation binds within
 that time; a key in use is read again before then, in the background, so that its callers do not
 wait. If the store does not answer, what is known stays usable for `stale_s`, revocations included;
-what is not known is refused. (The ledger's own check of key versions makes this sharper: with it,
-the directory need not read the store every second.)
+what is not known is refused. A revocation that was announced is sharper still: the ledger refuses
+what is planned with the key from then on, and `heed` has the key read again at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.ids import KeyId
 from gateway.domain.observer import ComponentFailed, Observer
 from gateway.domain.reason import Reason
+from gateway.domain.reservation import SeenKind
 
 _Value = TypeVar("_Value")
 
@@ -79,6 +81,7 @@ class CachingKeyDirectory:
         self._bounds = freshness or Freshness()
         self._known: OrderedDict[KeyId, _Known] = OrderedDict()
         self._unknown: OrderedDict[KeyId, float] = OrderedDict()
+        self._heeded: OrderedDict[KeyId, int] = OrderedDict()
         self._lookups: dict[KeyId, asyncio.Task[IssuedKey | None]] = {}
         self._slots = asyncio.Semaphore(self._bounds.lookups_at_once)
 
@@ -101,6 +104,14 @@ class CachingKeyDirectory:
             self._refresh(key_id)
             return known.issued
         return await self._better_answer(key_id, known)
+
+    def heed(self, editions: Mapping[tuple[SeenKind, str], int]) -> None:
+        """Forgets the keys that the ledger says have ended, so that they are read again."""
+        for (kind, name), version in editions.items():
+            key_id = KeyId(name)
+            if kind is SeenKind.KEY and self._heeded.get(key_id) != version:
+                _remember(self._heeded, key_id, version, self._bounds.known_keys)
+                self._known.pop(key_id, None)
 
     async def close(self) -> None:
         """Ends the lookups under way."""

@@ -48,6 +48,8 @@ class AesGcmSealer:
         material = master_key.strip().encode()
         self._cipher = AESGCM(_derived(material, b"bedrock-gateway secrets at rest v1"))
         self._pepper = _derived(material, b"bedrock-gateway bearer digests v1")
+        self._answers = AESGCM(_derived(material, b"bedrock-gateway kept answers v1"))
+        self._marks = _derived(material, b"bedrock-gateway marks v1")
 
     def seal(self, key: StoredKey, secret: str) -> bytes:
         """The secret, unreadable without the master key, bound to the key's fields."""
@@ -84,6 +86,25 @@ class AesGcmSealer:
     def bearer_digest(self, bearer: str) -> bytes:
         """What is stored of a bearer key: HMAC-SHA256 under a pepper from the master key."""
         return hmac.digest(self._pepper, bearer.encode(), sha256)
+
+    def seal_bytes(self, content: bytes, bound_to: bytes) -> bytes:
+        """What is kept for a while and may hold secrets, sealed and bound to what it is about."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return _VERSION + nonce + self._answers.encrypt(nonce, content, bound_to)
+
+    def open_bytes(self, sealed: bytes, bound_to: bytes) -> bytes | None:
+        """What was sealed; None if it is not, or about something else."""
+        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        if sealed[:1] != _VERSION or len(nonce) < _NONCE_BYTES:
+            return None
+        try:
+            return self._answers.decrypt(nonce, body, bound_to)
+        except InvalidTag:
+            return None
+
+    def mark(self, content: bytes) -> bytes:
+        """A mark that only this installation can make: HMAC-SHA256, the same on every host."""
+        return hmac.digest(self._marks, content, sha256)
 
 
 def check_master_key(master_key: str) -> None:

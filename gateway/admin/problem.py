@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -20,8 +22,11 @@ _STATUS = {
     Reason.SIGNATURE_INVALID: HTTPStatus.UNAUTHORIZED,
     Reason.SIGNATURE_EXPIRED: HTTPStatus.UNAUTHORIZED,
     Reason.ROLE_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Reason.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Reason.STALE_PLAN: HTTPStatus.CONFLICT,
     Reason.LEDGER_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.KEYS_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.AUDIT_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.DRAINING: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -29,14 +34,44 @@ _STATUS = {
 _FIRST_SERVER_ERROR = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblem:
+    """One thing that is wrong with a request: where, and what was expected there.
+
+    `pointer`: a JSON pointer into the body (`#/limits/0/usd`); else `parameter` names a query
+    parameter or a header. Invariant: what was found is not repeated.
+    """
+
+    expected: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+    def to_document(self) -> dict[str, str]:
+        """As a problem lists it."""
+        place = {"pointer": self.pointer, "parameter": self.parameter}
+        return {name: text for name, text in place.items() if text is not None} | {
+            "detail": self.expected
+        }
+
+
 class ProblemError(Exception):
     """A request to the admin API cannot be answered. `kind` is stable, for programs."""
 
-    def __init__(self, status: HTTPStatus, kind: str, detail: str) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.status = status
         self.kind = kind
         self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
 
 
 def problem(
@@ -45,16 +80,19 @@ def problem(
     detail: str,
     *,
     instance: str,
+    errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """The answer that states the problem. Source: RFC 9457."""
-    document = {
+    document: dict[str, Any] = {
         "type": _TYPE + kind,
         "title": status.phrase,
         "status": int(status),
         "detail": detail,
         "instance": instance,
     }
+    if errors:
+        document["errors"] = [error.to_document() for error in errors]
     return web.Response(
         status=int(status),
         body=orjson.dumps(document),
@@ -63,9 +101,21 @@ def problem(
     )
 
 
+def problem_of_problem(error: ProblemError, instance: str) -> web.Response:
+    """What a route said is wrong."""
+    return problem(
+        error.status,
+        error.kind,
+        error.detail,
+        instance=instance,
+        errors=error.errors,
+        headers=error.headers,
+    )
+
+
 def problem_of_error(error: GatewayError, instance: str) -> web.Response:
     """The gateway's own error as a problem; its reason is the kind."""
-    status = _STATUS.get(error.reason, HTTPStatus.BAD_REQUEST)
+    status = status_of(error)
     headers: dict[str, str] = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="bedrock-gateway"'
@@ -78,6 +128,11 @@ def problem_of_error(error: GatewayError, instance: str) -> web.Response:
         instance=instance,
         headers=headers,
     )
+
+
+def status_of(error: GatewayError) -> HTTPStatus:
+    """The HTTP status of the gateway's own error."""
+    return _STATUS.get(error.reason, HTTPStatus.BAD_REQUEST)
 
 
 def problem_of_status(error: web.HTTPException, instance: str) -> web.Response:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from gateway.admin.access import Gate, PublicRoute, Route, guarded
 from gateway.admin.openapi import openapi_route
+from gateway.admin.pipeline import Pipeline
 from gateway.admin.problem import (
     ProblemError,
     problem,
     problem_of_error,
+    problem_of_problem,
     problem_of_status,
 )
-from gateway.admin.rest.health import Probe, health_routes
+from gateway.admin.rate import RouteRates
+from gateway.admin.reading import MAX_BODY_BYTES
+from gateway.admin.rest.audit import audit_routes
+from gateway.admin.rest.budgets import budget_routes
+from gateway.admin.rest.emergency import emergency_routes
+from gateway.admin.rest.health import health_routes
+from gateway.admin.rest.keys import key_routes
+from gateway.admin.rest.overrides import override_routes
+from gateway.admin.rest.policies import policy_routes
 from gateway.admin.rest.usage import usage_routes
-from gateway.control.ports import RecordFinder
-from gateway.domain.clock import Clock
+from gateway.admin.route import PublicRoute, Route
+from gateway.admin.services import AdminServices
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import Observer, UnexpectedError
 
-_MAX_BODY_BYTES = 1024 * 1024
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -36,38 +42,44 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminServices:
-    """All that the admin API needs. `probes`: what it depends on, by name."""
-
-    gate: Gate
-    records: RecordFinder
-    probes: Mapping[str, Probe]
-    clock: Clock
-    observer: Observer
-
-
 def route_table(services: AdminServices) -> tuple[tuple[PublicRoute, ...], tuple[Route, ...]]:
     """Every route there is: the public ones, and those that need a role."""
     public, health = health_routes(services.probes, services.clock)
-    routes = (*health, *usage_routes(services.records))
+    routes = (
+        *health,
+        *usage_routes(services),
+        *key_routes(services),
+        *policy_routes(services),
+        *budget_routes(services),
+        *override_routes(services),
+        *emergency_routes(services),
+        *audit_routes(services),
+    )
     return (*public, openapi_route(public, routes)), routes
 
 
 def make_admin_app(services: AdminServices) -> web.Application:
-    """The application. Only the routes of the table are served, each behind its check."""
+    """The application. Only the routes of the table are served, each behind all its checks."""
     app = web.Application(
-        middlewares=[_problems(services.observer)], client_max_size=_MAX_BODY_BYTES
+        middlewares=[_problems(services.observer)], client_max_size=MAX_BODY_BYTES
+    )
+    pipeline = Pipeline(
+        gate=services.gate,
+        rates=RouteRates(),
+        trail=services.trail,
+        answers=services.answers,
+        clock=services.clock,
+        observer=services.observer,
+        event_id=services.event_id,
     )
     public, routes = route_table(services)
     for open_route in public:
         app.router.add_get(open_route.path, open_route.handler)
     for route in routes:
-        handler = guarded(route, services.gate, services.clock)
         if route.method == "GET":
-            app.router.add_get(route.path, handler)
+            app.router.add_get(route.path, pipeline.serve(route))
         else:
-            app.router.add_route(route.method, route.path, handler)
+            app.router.add_route(route.method, route.path, pipeline.serve(route))
     app.on_response_prepare.append(_set_headers)
     return app
 
@@ -83,7 +95,7 @@ def _problems(observer: Observer) -> Middleware:
         except GatewayError as exc:
             return problem_of_error(exc, instance)
         except ProblemError as exc:
-            return problem(exc.status, exc.kind, exc.detail, instance=instance)
+            return problem_of_problem(exc, instance)
         except web.HTTPException as exc:
             return problem_of_status(exc, instance)
         except Exception:  # noqa: BLE001 - a bug is told to us, never to who asked

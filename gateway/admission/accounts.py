@@ -168,3 +168,13 @@ class ShardKeys:
     def control(self) -> str:
         """The key of this shard's copy of stops, newest versions and the epoch of its accounts."""
         return f"{{{self.shard}}}:control"
+
+    @property
+    def rules(self) -> str:
+        """The key of the edition of the rules in force; on the first shard only."""
+        return f"{{{self.shard}}}:rules"
+
+    @property
+    def publishers(self) -> str:
+        """The key of what the publishers of rules say of themselves; on the first shard only."""
+        return f"{{{self.shard}}}:publishers"

@@ -6,6 +6,7 @@ import zlib
 from datetime import UTC, datetime
 from typing import assert_never
 
+from gateway.admission.key_editions import is_about_key
 from gateway.domain.decision import Admit, Decision, Refuse
 from gateway.domain.ids import RequestId
 from gateway.domain.money import NanoUsd, format_usd
@@ -100,6 +101,11 @@ def _not_decided(receipt: NotDecided) -> Refuse:
     match receipt.obstacle:
         case Obstacle.STALE_WINDOW:
             detail = "The gateway's clock and the ledger's disagree about the budget's window."
+        case Obstacle.STALE_VERSION if is_about_key(receipt.about):
+            return Refuse(
+                reason=Reason.CREDENTIAL_UNKNOWN,
+                detail="The key was revoked; ask for a new one.",
+            )
         case Obstacle.STALE_VERSION:
             detail = f"There is a newer edition of {receipt.about}, which this gateway has not yet."
         case Obstacle.TOMBSTONE:
@@ -107,7 +113,9 @@ def _not_decided(receipt: NotDecided) -> Refuse:
         case Obstacle.STOPPED:
             return Refuse(
                 reason=Reason.EMERGENCY_STOP,
-                detail=f"All calls of {receipt.about} are stopped by an operator.",
+                detail=receipt.stop.notice
+                if receipt.stop
+                else f"All calls of {receipt.about} are stopped by an operator.",
             )
         case Obstacle.ROLLBACK | Obstacle.UNBUILT:
             return Refuse(

@@ -14,9 +14,8 @@ the answer of an exhausted budget. Source: docs/failures.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import assert_never
 
 from gateway.admission.accounts import amount_of
@@ -31,24 +30,34 @@ from gateway.domain.reservation import (
     LeaseClaim,
     Rung,
 )
+from gateway.domain.scope import Scope
+from gateway.domain.stop import Stop
+from gateway.policy.document import OutageRule
 
 _RETRY_AFTER_S = 1.0
 
 
-class OutageRule(StrEnum):
-    """What a control does to a call that it cannot check."""
+class LedgerAlone:
+    """Implements `admission.control_ports.StopKnowledge` where stops are told to the ledger alone.
 
-    REFUSE = "refuse"
-    ADMIT_UNCOUNTED = "admit_uncounted"
-    LOCAL_ALLOWANCE = "local_allowance"
+    While the ledger is away nothing is known of them, so nobody is admitted.
+    """
+
+    def is_current(self) -> bool:
+        """Never."""
+        return False
+
+    def stop_of(self, scopes: Sequence[Scope]) -> Stop | None:  # noqa: ARG002 - knows of none
+        """None: the ledger refuses who is stopped."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageRules:
-    """The failure policy of one worker. Units: nano-USD.
+    """The failure policy of one worker for one org. Units: nano-USD.
 
     `workers` is how many share the limits: each lets pass its part. The allowance is for all
-    budgets of the worker together and for one outage.
+    budgets of the org together and for one outage.
     """
 
     budgets: OutageRule = OutageRule.REFUSE
@@ -59,9 +68,11 @@ class OutageRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageState:
-    """What this worker let pass since the ledger went away. Forgotten when it is back.
+    """What this worker has let pass, by account key: as much of it as a decision needs.
 
-    `places` are taken by calls that were let pass and still run, by account key.
+    `allowed_nano_usd`: of the org, since the ledger went away. `buckets` and `places` are this
+    worker's parts, counted while the ledger is there as well, so that an outage begins with what is
+    used already. `places` are those of calls that still run.
     """
 
     allowed_nano_usd: int = 0
@@ -124,13 +135,34 @@ def decide(
     )
 
 
+def filled(claim: BucketClaim, n: int, bucket: Bucket, workers: int, *, now_ms: int) -> Bucket:
+    """This worker's part of a bucket once the ledger has granted the claim, whatever it is.
+
+    Invariant: never more than full, since the ledger gives each worker what it asks for.
+    """
+    share = _share(claim, workers)
+    full = share * claim.period_ms
+    drained = bucket.at(now_ms, share)
+    return Bucket(
+        backlog=min(drained.backlog + amount_of(claim, n) * claim.period_ms, full), at_ms=now_ms
+    )
+
+
 def left(state: OutageState, rung: Rung) -> OutageState:
-    """The state once a call that was let pass has ended: its places are free again."""
+    """The state once a call has ended: its places are free again."""
     places = dict(state.places)
     for claim in rung.claims:
         if isinstance(claim, LeaseClaim) and places.get(claim.account.key):
             places[claim.account.key] -= 1
     return replace(state, places=places)
+
+
+def refused_by_stop(stop: Stop) -> Refuse:
+    """The refusal of a call that an emergency stop ends, seen without the ledger."""
+    return Refuse(
+        reason=Reason.EMERGENCY_STOP,
+        detail=stop.notice,
+    )
 
 
 def _money_passes(rules: OutageRules, allowed_nano_usd: int) -> bool:
@@ -158,13 +190,17 @@ def _pour(
     """
     if rules.limits is not OutageRule.LOCAL_ALLOWANCE:
         return rules.limits is OutageRule.ADMIT_UNCOUNTED
-    share = max(1, claim.capacity // rules.workers)
+    share = _share(claim, rules.workers)
     bucket = buckets.get(claim.account.key, Bucket()).at(now_ms, share)
     filled = bucket.plus(amount * claim.period_ms)
     if filled.backlog > share * claim.period_ms:
         return False
     buckets[claim.account.key] = filled
     return True
+
+
+def _share(claim: BucketClaim, workers: int) -> int:
+    return max(1, claim.capacity // workers)
 
 
 def _sit_down(claim: LeaseClaim, rules: OutageRules, places: dict[str, int]) -> bool:

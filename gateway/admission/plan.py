@@ -8,6 +8,7 @@ from datetime import datetime
 from gateway.admission.accounts import budget_account, concurrency_account, rate_account
 from gateway.domain.decision import Refuse
 from gateway.domain.ids import RequestId
+from gateway.domain.money import NanoUsd
 from gateway.domain.period import earlier_windows, windows_at
 from gateway.domain.quote import Quote
 from gateway.domain.reason import Reason
@@ -26,6 +27,9 @@ from gateway.policy.effective import BudgetLimit, EffectivePolicy, RateLimit
 
 AS_ASKED = "as asked"
 """The rung that changes nothing about the call."""
+
+_MODES = (BudgetMode.HARD, BudgetMode.OBSERVE, BudgetMode.SOFT)
+"""By how much a budget of the mode claims, the most first."""
 
 
 def make_plan(
@@ -48,7 +52,9 @@ def make_plan(
     refusal = _request_size_refusal(policy, quote) or _hopeless_refusal(rates)
     if refusal is not None:
         return refusal
-    budgets = tuple(_budget_claim(limit, quote, now) for limit in policy.budgets)
+    # Hard ones first: where two count in the same account, what the first claims is written.
+    by_mode = sorted(policy.budgets, key=lambda limit: _MODES.index(limit.mode))
+    budgets = tuple(_budget_claim(limit, quote, now) for limit in by_mode)
     places = tuple(
         LeaseClaim(account=concurrency_account(limit), limit=limit.limit, enforced=limit.enforced)
         for limit in policy.concurrency
@@ -68,17 +74,24 @@ def make_plan(
 
 
 def _budget_claim(limit: BudgetLimit, quote: Quote, now: datetime) -> BalanceClaim:
-    """A hard budget may block; a soft one, or one that is only observed, counts and reports."""
+    """A hard budget holds the worst case, a soft one an estimate, and both may block.
+
+    One that is only observed counts the worst case and reports.
+    """
     current, following = windows_at(limit.period, limit.zone, now)
     return BalanceClaim(
         account=budget_account(limit),
         current=current,
         following=following,
-        amount=quote.hold_nano_usd,
+        amount=_estimate(quote) if limit.mode is BudgetMode.SOFT else quote.hold_nano_usd,
         ceiling=limit.ceiling,
-        enforced=limit.mode is BudgetMode.HARD,
+        enforced=limit.mode is not BudgetMode.OBSERVE,
         earlier=earlier_windows(limit.period, limit.zone, current, limit.rolling),
     )
+
+
+def _estimate(quote: Quote) -> NanoUsd:
+    return quote.hold_nano_usd if quote.expected_nano_usd is None else quote.expected_nano_usd
 
 
 def _rate_claim(limit: RateLimit, quote: Quote) -> BucketClaim:
@@ -97,14 +110,14 @@ def _request_size_refusal(policy: EffectivePolicy, quote: Quote) -> Refuse | Non
     Input is taken as estimated, since its bound (a token a byte) would refuse honest requests;
     output is taken as stated, since the model may use all of it.
     """
-    limit = policy.max_tokens_per_request
+    limit = policy.size_limit
     tokens = max(quote.expected_tokens, quote.output_tokens_bound)
-    if limit is None or tokens <= limit:
+    if limit is None or tokens <= limit.tokens:
         return None
     return Refuse(
         reason=Reason.CLAIM_ABOVE_CAPACITY,
-        detail=f"A request may use {limit} tokens, this one may use {tokens} "
-        f"(up to {quote.output_tokens_bound} of them output). "
+        detail=f"Limit {limit.name!r} of {limit.scope.path}: a request may use {limit.tokens} "
+        f"tokens, this one may use {tokens} (up to {quote.output_tokens_bound} of them output). "
         "Ask for a smaller maximum output (maxTokens) or send less input.",
     )
 

@@ -14,10 +14,8 @@ from gateway.domain.reservation import (
     Posting,
     PostVerdict,
     Receipt,
-    Seen,
     VoidVerdict,
 )
-from gateway.domain.scope import Scope
 
 
 class Ledger(Protocol):
@@ -167,26 +165,6 @@ class Reassertion(Enum):
     ENDED = "ended"
 
 
-class LedgerControl(Protocol):
-    """What every reservation is checked against beside its accounts, on all shards.
-
-    Raises (every method): GatewayError(LEDGER_UNAVAILABLE), also if only some shards answered:
-    then it has to be told again.
-    """
-
-    async def publish(self, edition: Seen) -> int:
-        """Makes plans from older editions stale; answers the newest edition known (I12)."""
-        ...
-
-    async def stop(self, scope: Scope, why: str) -> None:
-        """Ends all admission in a scope, at once."""
-        ...
-
-    async def resume(self, scope: Scope) -> None:
-        """Takes a stop back."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRow:
     """One balance as the books have it. Units: nano-USD; `keep_ms` until nobody asks for it.
@@ -211,6 +189,54 @@ class AccountRows(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEpoch:
+    """Under which epoch a shard's accounts stand. None: nobody has set them, or they were lost.
+
+    `building`: the epoch under which somebody sets them now, or died over it. `mark_ms`: up to when
+    the server knows that it was looked at; behind what was noted elsewhere, it has gone back.
+    """
+
+    number: int | None
+    building: int | None
+    mark_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Mark:
+    """A shard as it was seen last: under which epoch, and when, by the server's clock."""
+
+    epoch: int = 0
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedEpoch:
+    """What is noted of a shard outside of the ledger: the last epoch given, and the last mark."""
+
+    number: int = 0
+    mark: Mark = Mark()
+
+
+class LedgerEpochs(Protocol):
+    """Epochs are numbered here, outside of the ledger that may forget them.
+
+    Raises (every method): GatewayError.
+    """
+
+    async def noted(self, shard: str) -> NotedEpoch:
+        """What is noted of the shard; zeros if nothing is."""
+        ...
+
+    async def next(self, shard: str, above: int) -> int:
+        """A number above this one that nobody was ever given."""
+        ...
+
+    async def note_mark(self, shard: str, mark: Mark) -> None:
+        """Notes how the shard was seen, unless it was seen later."""
+        ...
+
+
 class Rebuild(Protocol):
     """Sets the accounts of a ledger that lost them to what the books say: SET, never added.
 
@@ -218,6 +244,18 @@ class Rebuild(Protocol):
     Only one epoch is built at a time, and none twice; admission is closed meanwhile.
     Raises (every method): GatewayError(LEDGER_UNAVAILABLE).
     """
+
+    async def state(self) -> LedgerEpoch:
+        """Under which epoch the accounts stand."""
+        ...
+
+    async def leads(self, who: str, ttl_ms: int) -> bool:
+        """Whether this one may build now, and nobody else for so long."""
+        ...
+
+    async def mark(self, epoch: int) -> int | None:
+        """Leaves a mark of now, which it answers; None: another epoch stands, or none."""
+        ...
 
     async def begin(self, epoch: int) -> bool:
         """Closes admission; False: this epoch, or a later one, was begun or built by somebody."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gateway.admission.choose import AccountStates, Balance, Bucket, Seat
 from gateway.domain.ids import RequestId
 from gateway.domain.reservation import BalanceClaim, BucketClaim, Claim, LeaseClaim, Resource
+from gateway.journal.ports import LateCharge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class ReferenceAccounts:
                 self.balances[each.key] = replace(
                     balance,
                     posted=balance.posted + charge - expired_charge,
-                    overrun=balance.overrun + overrun,
+                    overrun=max(0, balance.overrun + overrun),
                 )
 
     def charge_unheld(self, taken: Sequence[Taken], charge: int, position: int) -> None:
@@ -101,6 +102,18 @@ class ReferenceAccounts:
                     balance,
                     posted=balance.posted + charge,
                     overrun=balance.overrun + max(0, charge - each.amount),
+                )
+
+    def count(self, late: Sequence[LateCharge], position: int, now_ms: int) -> None:
+        """Adds what came late to the accounts that do not have it from the books."""
+        for each in late:
+            is_over = each.account not in self.balances and each.until_ms <= now_ms
+            if self.as_of.get(each.account, -1) < position and not is_over:
+                balance = self.balances.get(each.account, Balance())
+                self.balances[each.account] = replace(
+                    balance,
+                    posted=balance.posted + each.posted,
+                    overrun=balance.overrun + each.overrun,
                 )
 
     def correct_tokens(self, taken: Sequence[Taken], tokens: int, now_ms: int) -> None:

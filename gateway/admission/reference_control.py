@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gateway.admission.control_ports import ControlReading
 from gateway.domain.reservation import AdmissionPlan, Obstacle, Seen, SeenKind
 from gateway.domain.scope import Scope
+from gateway.domain.stop import Stop, instant_ms
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,23 +18,28 @@ class ReferenceControl:
     `joined` is the epoch that the callers know of, if they care.
     """
 
-    stops: dict[str, str] = field(default_factory=dict)
+    stops: dict[Scope, Stop] = field(default_factory=dict)
     versions: dict[tuple[SeenKind, str], int] = field(default_factory=dict)
     epoch: int | None = None
     building: int | None = None
     joined: int | None = None
 
-    def obstacle(self, plan: AdmissionPlan) -> tuple[Obstacle | None, str]:
+    def obstacle(self, plan: AdmissionPlan, now_ms: int) -> tuple[Obstacle | None, str]:
         """What stands in the plan's way before any account is looked at, and about what."""
         if self.building is not None or (self.joined is not None and self.joined != self.epoch):
             return Obstacle.UNBUILT, ""
         for scope in plan.scopes:
-            if scope.path in self.stops:
+            stop = self.stops.get(scope)
+            if stop and (stop.until is None or now_ms < instant_ms(stop.until)):
                 return Obstacle.STOPPED, scope.path
         for seen in plan.seen:
             if self._newest(seen) > seen.version:
                 return Obstacle.STALE_VERSION, f"{seen.kind.value}:{seen.name}"
         return None, ""
+
+    def stop_at(self, path: str) -> Stop | None:
+        """The stop that was noted for the scope of that path."""
+        return next((stop for scope, stop in self.stops.items() if scope.path == path), None)
 
     def learn(self, seen: Sequence[Seen]) -> None:
         """Takes note of editions that a granted plan was made from: they exist (I12)."""
@@ -45,13 +52,27 @@ class ReferenceControl:
         self.learn((edition,))
         return self._newest(edition)
 
-    async def stop(self, scope: Scope, why: str) -> None:
+    async def stop(self, stop: Stop) -> None:
         """Ends all admission in a scope."""
-        self.stops[scope.path] = why
+        self.stops[stop.scope] = stop
+
+    async def remind(self, stop: Stop) -> None:
+        """Notes a stop unless one of its scope is known."""
+        self.stops.setdefault(stop.scope, stop)
+
+    async def trip(self, stop: Stop) -> None:
+        """Notes a stop unless one of its scope is in force."""
+        known = self.stops.get(stop.scope)
+        if known is None or not known.stands_at(stop.since):
+            self.stops[stop.scope] = stop
 
     async def resume(self, scope: Scope) -> None:
         """Takes a stop back."""
-        self.stops.pop(scope.path, None)
+        self.stops.pop(scope, None)
+
+    async def read(self) -> ControlReading:
+        """All that it was told."""
+        return ControlReading(editions=dict(self.versions), stops=tuple(self.stops.values()))
 
     async def begin(self, epoch: int) -> bool:
         """Closes admission until the accounts are set; False: a later epoch has been begun."""

@@ -28,6 +28,7 @@ from gateway.domain.reservation import (
     Receipt,
     VoidVerdict,
 )
+from gateway.journal.ports import LateCharge
 
 
 class HoldState(Enum):
@@ -92,7 +93,8 @@ class ReferenceLedger:
         now_ms, hold = self.now_ms(), self.holds.get(plan.request_id)
         if hold is not None and hold.receipt is not None and hold.state is HoldState.PENDING:
             return replace(hold.receipt, repeated=True)
-        obstacle, about = (Obstacle.TOMBSTONE, "") if hold else self.control.obstacle(plan)
+        found = self.control.obstacle(plan, now_ms)
+        obstacle, about = (Obstacle.TOMBSTONE, "") if hold else found
         choice = choose(plan.rungs, self.accounts.states(), now_ms)
         if obstacle is not None or isinstance(choice, Stale):
             return NotDecided(
@@ -100,6 +102,7 @@ class ReferenceLedger:
                 obstacle=obstacle or Obstacle.STALE_WINDOW,
                 at_ms=now_ms,
                 about=about,
+                stop=self.control.stop_at(about),
             )
         if isinstance(choice, Blocked):
             return Denied(
@@ -131,8 +134,10 @@ class ReferenceLedger:
         """Turns the hold into a charge and appends the record, exactly once per id."""
         hold = self.holds.get(posting.request_id)
         state, verdict = HoldState.POSTED, PostVerdict.UNKNOWN_HOLD
-        if hold is None:
+        if hold is None or hold.state is HoldState.VOIDED:
             state = HoldState.UNHELD
+            if hold is not None and posting.rank is Rank.CONSERVATIVE:
+                return PostVerdict.ALREADY_POSTED
         elif hold.state is HoldState.PENDING:
             verdict = PostVerdict.POSTED
             self.accounts.charge(hold.taken, int(posting.charge))
@@ -141,7 +146,7 @@ class ReferenceLedger:
             verdict = PostVerdict.CORRECTED
             self.accounts.correct_charge(hold.taken, int(posting.charge), hold.charge or 0)
             self.accounts.correct_tokens(hold.taken, posting.tokens, self.now_ms())
-        elif hold.state is not HoldState.VOIDED:
+        else:
             return PostVerdict.ALREADY_POSTED
         self.journal.append(posting.record)
         self.holds[posting.request_id] = Hold(
@@ -155,6 +160,9 @@ class ReferenceLedger:
     async def void(self, request_id: RequestId) -> VoidVerdict:
         """Releases the hold, once."""
         hold = self.holds.get(request_id)
+        if hold is not None and hold.state is HoldState.EXPIRED:
+            self._release_expired(request_id, hold)
+            return VoidVerdict.CORRECTED
         if hold is not None and hold.state is not HoldState.PENDING:
             return VoidVerdict.ALREADY_ENDED
         self.holds[request_id] = Hold(state=HoldState.VOIDED)
@@ -187,8 +195,8 @@ class ReferenceLedger:
         self.journal.append(hold.draft)
         keys = tuple(each.key for each in hold.taken)
         self.expiries.append(Expiry(accounts=keys, charge=charge, at_ms=hold.receipt.at_ms))
-        self.holds[request_id] = Hold(
-            state=HoldState.EXPIRED, taken=hold.taken, charge=charge, rank=Rank.CONSERVATIVE
+        self.holds[request_id] = replace(
+            hold, state=HoldState.EXPIRED, charge=charge, rank=Rank.CONSERVATIVE
         )
         return True
 
@@ -233,6 +241,15 @@ class ReferenceLedger:
             await self.void(request_id)
         return verdict
 
+    async def count(self, position: int, request_id: RequestId, late: Sequence[LateCharge]) -> bool:
+        """Counts a charge that came without its hold; whether it was not counted before."""
+        hold = self.holds.get(request_id)
+        if hold is None or hold.state is not HoldState.UNHELD or hold.position != position:
+            return False
+        self.accounts.count(late, position, self.now_ms())
+        self.holds[request_id] = replace(hold, state=HoldState.POSTED)
+        return True
+
     async def position(self) -> str:
         """Up to where the journal was written."""
         return str(len(self.journal))
@@ -248,6 +265,15 @@ class ReferenceLedger:
             )
             self.accounts.as_of[row.key] = int(as_of)
         return True
+
+    def _release_expired(self, request_id: RequestId, hold: Hold) -> None:
+        self.accounts.correct_charge(hold.taken, 0, hold.charge or 0)
+        self.accounts.correct_tokens(hold.taken, 0, self.now_ms())
+        self.journal.append(hold.draft)
+        keys = tuple(each.key for each in hold.taken)
+        at_ms = hold.receipt.at_ms if hold.receipt else 0
+        self.expiries.append(Expiry(accounts=keys, charge=0, at_ms=at_ms))
+        self.holds[request_id] = Hold(state=HoldState.VOIDED)
 
     def _settle_rates(self, request_id: RequestId, hold: Hold, tokens: int) -> None:
         self.accounts.correct_tokens(hold.taken, tokens, self.now_ms())

@@ -9,13 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from gateway.domain.attribution import (
+    NOTHING_SAID,
+    Attribution,
+    attributed_application,
+    attributed_user,
+)
 from gateway.domain.call import CallFacts, Operation
 from gateway.domain.caller import Caller
 from gateway.domain.ids import PolicyVersion, RequestId
 from gateway.domain.model import IdentifiedModel
 from gateway.domain.money import NanoUsd, to_usd
 from gateway.domain.quote import Cost, Quote
-from gateway.domain.record import CallStatus, UsageRecord
+from gateway.domain.reason import Reason
+from gateway.domain.record import ADMITTED_LOCALLY, CallStatus, UsageRecord
 from gateway.domain.reservation import Rank, Utilisation
 from gateway.domain.tokens import AtLeast, Exact, Measurement, Usage
 from gateway.pricing.cost import cost_of
@@ -39,17 +46,22 @@ class CallContext:
     facts: CallFacts
     quote: Quote
     policy_version: PolicyVersion
+    attribution: Attribution = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A call whose hold stands. `at_ms` is the ledger's instant of admission."""
+    """A call whose hold stands. `at_ms` is the ledger's instant of admission.
+
+    `is_local`: its worker let it pass by itself, at its own instant, and perhaps no hold stands.
+    """
 
     context: CallContext
     hold_nano_usd: NanoUsd
     at_ms: int
     accounts: tuple[str, ...]
     utilisation: tuple[Utilisation, ...] = ()
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +96,23 @@ def draft_record(
     context: CallContext, *, hold_nano_usd: NanoUsd, at: datetime, accounts: tuple[str, ...] = ()
 ) -> UsageRecord:
     """The record of a call whose end nobody saw: the hold is charged, rank 1, marked."""
-    caller, model = context.caller, context.model
+    caller, model, said = context.caller, context.model, context.attribution
     return UsageRecord(
         request_id=context.request_id,
         time=_iso(at),
         key_id=caller.key_id,
         org=caller.org,
         team=caller.team,
-        user=caller.user,
-        application=caller.application,
+        user=attributed_user(caller, said),
+        application=attributed_application(caller, said),
+        feature=said.feature,
+        agent=said.agent,
+        agent_type=said.agent_type,
+        task=said.task,
+        operation_tag=said.operation,
+        category=said.category,
+        environment=said.environment,
+        end_user=said.end_user,
         metadata=_stated_parameters(context.facts),
         operation=context.operation.value,
         model_requested=model.reference.text,
@@ -112,6 +132,20 @@ def draft_record(
     )
 
 
+def unsettled_record(admitted: Admitted) -> UsageRecord:
+    """The record of an admitted call of which nobody sees how it ends."""
+    draft = draft_record(
+        admitted.context,
+        hold_nano_usd=admitted.hold_nano_usd,
+        at=datetime.fromtimestamp(admitted.at_ms / 1000, UTC),
+        accounts=admitted.accounts,
+    )
+    if not admitted.is_local:
+        return draft
+    reason = Reason.LEDGER_UNAVAILABLE.value
+    return replace(draft, decision=ADMITTED_LOCALLY, reason=reason)
+
+
 def conclude(admitted: Admitted, ending: Ending, *, settled_at: datetime) -> Charge:
     """The charge and the record of a call that was sent.
 
@@ -126,13 +160,10 @@ def conclude(admitted: Admitted, ending: Ending, *, settled_at: datetime) -> Cha
     else:
         nano, usd = hold, to_usd(hold)
     rank = Rank.MEASURED if exact else Rank.CONSERVATIVE
-    draft = draft_record(
-        admitted.context,
-        hold_nano_usd=hold,
-        at=datetime.fromtimestamp(admitted.at_ms / 1000, UTC),
-    )
     record = replace(
-        _with_usage(draft, usage, measured, is_known=ending.measurement is not None),
+        _with_usage(
+            unsettled_record(admitted), usage, measured, is_known=ending.measurement is not None
+        ),
         settled_at=_iso(settled_at),
         cost_usd=usd,
         cost_nano_usd=nano,
@@ -146,7 +177,6 @@ def conclude(admitted: Admitted, ending: Ending, *, settled_at: datetime) -> Cha
         http_status=ending.http_status,
         error=ending.error or (ending.measurement.error if ending.measurement else None),
         upstream_request_id=ending.upstream_request_id,
-        accounts=admitted.accounts,
     )
     tokens = (
         usage.tokens.total

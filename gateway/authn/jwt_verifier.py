@@ -40,12 +40,16 @@ _OPTIONS: Options = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimNames:
-    """Which claims bind the caller. `org` None: every token is of `fixed_org`."""
+    """Which claims bind the caller. `org` None: every token is of `fixed_org`.
+
+    `role` None: the role is always `caller`, whatever a token says.
+    """
 
     org: str | None = "org"
     team: str | None = "team"
     user: str | None = "sub"
     application: str | None = None
+    role: str | None = None
     fixed_org: str | None = None
 
 
@@ -84,7 +88,7 @@ class JwtVerifier:
         self._verified: dict[bytes, _Verified] = {}
 
     async def verify(self, token: str, now: datetime) -> Caller:
-        """The caller that the token names; its role is always `caller`.
+        """The caller that the token names, with the role that its claim names if one is set.
 
         Raises: GatewayError of CREDENTIAL_MALFORMED, CREDENTIAL_UNKNOWN, CREDENTIAL_EXPIRED,
         SIGNATURE_INVALID or KEYS_UNAVAILABLE.
@@ -158,7 +162,7 @@ class JwtVerifier:
         return Caller(
             key_id=KeyId(f"jwt-{sha256(subject.encode()).hexdigest()[:24]}"),
             credential=CredentialKind.JWT,
-            role=Role.CALLER,
+            role=_role(claims, names.role),
             org=org,
             team=_name(claims, names.team) or UNATTRIBUTED,
             user=_name(claims, names.user),
@@ -209,6 +213,17 @@ def _name(claims: Mapping[str, Any], claim: str | None) -> str | None:
             f"its claim {claim!r} must be a name of 1 to 64 letters, digits or '._@+-'"
         )
     return value
+
+
+def _role(claims: Mapping[str, Any], claim: str | None) -> Role:
+    """The role that a claim names, alone or in a list of which the others are not ours.
+
+    Several roles, or none that is known, are no role: `caller`, which opens nothing but Bedrock.
+    """
+    value = claims.get(claim) if claim else None
+    names = value if isinstance(value, list) else [value]
+    known = {name for name in names if isinstance(name, str) and name in tuple(Role)}
+    return Role(known.pop()) if len(known) == 1 else Role.CALLER
 
 
 def _malformed(what: str) -> GatewayError:

@@ -79,6 +79,7 @@ _SHAPES: dict[Reason, tuple[AwsError, int | None, str]] = {
     Reason.SIGNATURE_INVALID: (AwsError.INVALID_SIGNATURE, None, "The signature does not match."),
     Reason.SIGNATURE_EXPIRED: (AwsError.INVALID_SIGNATURE, None, "Signature expired."),
     Reason.ROLE_NOT_ALLOWED: (AwsError.ACCESS_DENIED, None, "The role does not permit this."),
+    Reason.END_USER_NOT_ALLOWED: (AwsError.ACCESS_DENIED, None, "The key acts for nobody else."),
     Reason.REGION_NOT_ALLOWED: (AwsError.ACCESS_DENIED, None, "The region is not served here."),
     Reason.MODEL_UNKNOWN: (AwsError.ACCESS_DENIED, None, "The model is not known here."),
     Reason.MODEL_NOT_ALLOWED: (AwsError.ACCESS_DENIED, None, "The model is not allowed."),
@@ -101,6 +102,7 @@ _SHAPES: dict[Reason, tuple[AwsError, int | None, str]] = {
     Reason.EMERGENCY_STOP: (AwsError.UNAVAILABLE, None, "Stopped by an operator."),
     Reason.LEDGER_UNAVAILABLE: (AwsError.UNAVAILABLE, None, "Budgets cannot be checked now."),
     Reason.KEYS_UNAVAILABLE: (AwsError.UNAVAILABLE, None, "Credentials cannot be checked now."),
+    Reason.AUDIT_UNAVAILABLE: (AwsError.UNAVAILABLE, None, "This cannot be put on record now."),
     Reason.STALE_PLAN: (AwsError.UNAVAILABLE, None, "The limits changed meanwhile; try again."),
     Reason.OVERLOADED: (AwsError.UNAVAILABLE, None, "The gateway has too much to do."),
     Reason.DRAINING: (AwsError.UNAVAILABLE, None, "The gateway is shutting down."),
@@ -146,6 +148,7 @@ def error_shape(error: GatewayError, *, user_agent: str | None, request_id: str)
         ("x-gateway-request-id", request_id),
         ("x-gateway-reason", error.reason.value),
         *_retry_headers(error, aws_error),
+        *error.headers,
     )
     return ErrorShape(
         status=own_status or aws_error.status, headers=headers, body=_body(_message(error))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 _TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
-_OK = 200
-_NOT_FOUND = 404
+_FIRST_GOOD, _FIRST_BAD = 200, 300
 _ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -36,27 +36,63 @@ class AdminClient:
 
     def usage_record(self, request_id: str) -> dict[str, Any]:
         """The record of one call. Raises: ApiError."""
-        document = self._get(f"/v1/usage/records/{quote(request_id, safe='')}")
-        if not isinstance(document, dict):
-            raise ApiError("the admin API answered with something else than a record")
-        return document
+        return self.get(f"/v1/usage/records/{quote(request_id, safe='')}")
 
-    def _get(self, path: str) -> Any:
+    def create_key(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """A new key, with its secret. Raises: ApiError."""
+        return self.post("/v1/keys", order)
+
+    def keys(self) -> Iterator[dict[str, Any]]:
+        """All keys within reach, newest first. Raises: ApiError."""
+        return self.pages("/v1/keys", {"limit": "200"})
+
+    def rotate_key(self, key_id: str, grace_s: int) -> dict[str, Any]:
+        """The key that takes the place of another. Raises: ApiError."""
+        return self.post(f"/v1/keys/{quote(key_id, safe='')}/rotate", {"grace_s": grace_s})
+
+    def revoke_key(self, key_id: str) -> dict[str, Any]:
+        """The key, ended. Raises: ApiError."""
+        return self.post(f"/v1/keys/{quote(key_id, safe='')}/revoke", {})
+
+    def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """All items of a route that answers by pages. Raises: ApiError."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.get(f"{path}?{urlencode({**query, **cursor})}")
+            yield from page["items"]
+            if not page.get("next_cursor"):
+                return
+            cursor = {"cursor": page["next_cursor"]}
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The document at a path. Raises: ApiError."""
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        """What an order is answered with. Raises: ApiError."""
+        return self._ask("POST", path, json.dumps(order).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         connection = self._connection()
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
-            connection.request("GET", self._address.path.rstrip("/") + path, headers=headers)
+            target = self._address.path.rstrip("/") + path
+            connection.request(method, target, body=body, headers=headers)
             answer = connection.getresponse()
-            body = answer.read(_MAX_ANSWER_BYTES)
+            content = answer.read(_MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as exc:
             raise ApiError(
                 f"the admin API at {self._address.netloc} does not answer: {type(exc).__name__}"
             ) from exc
         finally:
             connection.close()
-        document = _document(body)
-        if answer.status != _OK:
+        document = _document(content)
+        if not _FIRST_GOOD <= answer.status < _FIRST_BAD:
             raise ApiError(_problem(document, answer.status), answer.status)
+        if not isinstance(document, dict):
+            raise ApiError("the admin API answered with something else than a document")
         return document
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from gateway.admission.ports import LedgerEpoch
 from gateway.cli.output import (
     AsJson,
     Config,
@@ -16,7 +18,8 @@ from gateway.cli.output import (
     run_or_exit,
     settings_or_exit,
 )
-from gateway.compose.backlog import measure_backlog
+from gateway.compose.backlog import PutAside, damaged_outboxes, measure_backlog
+from gateway.compose.rebuild import open_builders, read_epochs
 from gateway.compose.reconcile import reconcile as compare_books
 from gateway.compose.stores import open_journal, open_tables
 from gateway.control.ports import TableState
@@ -59,19 +62,27 @@ def init(*, config: Config = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(*, config: Config = None, as_json: AsJson = False) -> None:
-    """Say how much is on its way to the table, and how full the journal is."""
+    """Say how much is on its way to the table, the accounts' epochs, and what is damaged."""
     settings = settings_or_exit(config)
     backlog, level = run_or_exit(measure_backlog(settings))
+    damaged = run_or_exit(damaged_outboxes(settings))
+    epochs = run_or_exit(read_epochs(settings))
     facts = {
         "waiting": backlog.entries,
         "size_bytes": backlog.size_bytes,
         "level": level.name.lower(),
+        "shards": [
+            {"shard": shard, "epoch": state.number, "building": state.building}
+            for shard, state in epochs
+        ],
+        "damaged_outboxes": [asdict(outbox) for outbox in damaged],
     }
     sentence = (
         f"{backlog.entries} records are on their way ({backlog.size_bytes} bytes); "
         f"the journal's level is {facts['level']}."
     )
-    _say(facts, sentence, as_json=as_json)
+    lines = (sentence, *_epoch_lines(epochs), *_damaged_lines(damaged))
+    _say(facts, "\n".join(lines), as_json=as_json)
 
 
 @app.command()
@@ -95,6 +106,38 @@ def reconcile(*, config: Config = None, as_json: AsJson = False) -> None:
     else:
         _print_reconciliation(result)
     if result.differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    *,
+    shard: Annotated[
+        str | None, typer.Option(help="Which shard of the ledger, e.g. s0; all if not said.")
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the ledger's accounts from the books, as is done by itself where they were lost.
+
+    No call is admitted meanwhile, for some seconds a shard. Exit 1 if a shard was left as it is,
+    since somebody else sets it at this moment.
+    """
+    settings = settings_or_exit(config)
+    built = run_or_exit(_rebuild(settings, shard))
+    if not built:
+        raise typer.BadParameter(f"there is no shard {shard}", param_hint="--shard")
+    if as_json:
+        print_json([{"shard": name, "epoch": epoch} for name, epoch in built])
+    else:
+        print_rows(
+            ("shard", "outcome"),
+            [
+                (name, f"set under epoch {epoch}" if epoch else "somebody else is at it")
+                for name, epoch in built
+            ],
+        )
+    if not all(epoch for _, epoch in built):
         raise typer.Exit(1)
 
 
@@ -170,6 +213,27 @@ async def _flush(settings: Settings) -> int:
         return flushed
 
 
+async def _rebuild(settings: Settings, shard: str | None) -> list[tuple[str, int | None]]:
+    async with (
+        open_tables(settings, _CONSUMER) as tables,
+        open_builders(settings, tables, _ToStandardError()) as builders,
+    ):
+        return [
+            (builder.shard, await builder.rebuild())
+            for builder in builders
+            if shard in (None, builder.shard)
+        ]
+
+
+def _epoch_lines(epochs: Sequence[tuple[str, LedgerEpoch]]) -> list[str]:
+    lines = []
+    for shard, state in epochs:
+        stands = "no accounts" if state.number is None else f"epoch {state.number}"
+        building = "" if state.building is None else f", epoch {state.building} is being set"
+        lines.append(f"Shard {shard}: {stands}{building}.")
+    return lines
+
+
 def _print_reconciliation(result: Reconciliation) -> None:
     print_facts(
         {
@@ -187,6 +251,19 @@ def _print_reconciliation(result: Reconciliation) -> None:
         return
     columns = ("account", "what", "expected", "found", "ids")
     print_rows(columns, [[getattr(d, name) for name in columns] for d in result.differences])
+
+
+def _damaged_lines(damaged: Sequence[PutAside]) -> list[str]:
+    """What is kept for a person to look at: nothing else ever deletes it."""
+    if not damaged:
+        return []
+    size_bytes = sum(outbox.size_bytes for outbox in damaged)
+    sentence = (
+        f"{len(damaged)} outboxes of this host had damaged notes and were put aside "
+        f"({size_bytes} bytes). Their sound notes were brought to the ledger; a damaged one's call "
+        "was charged in full at its deadline, if the ledger held it. Only you delete them:"
+    )
+    return [sentence, *(f"  {outbox.folder}" for outbox in damaged)]
 
 
 def _say(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:

@@ -1,18 +1,22 @@
-"""`bedrock-gateway key …`: issue, list and revoke keys, on a host that has the master key.
+"""`bedrock-gateway key …`: issue, list, rotate and revoke keys.
 
-This talks to the key table directly: it is how the first administrator gets a key at all.
+With an administrator's key (GATEWAY_ADMIN_KEY) it is a client of the admin API. Without one it is
+the private door on a host that has the master key: how the first administrator gets a key at all.
 """
 
 from __future__ import annotations
 
-import getpass
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from gateway.admin.models.keys import KeyDocument, NewKeyDocument
+from gateway.cli.api_access import AdminKey, AdminUrl, client_or_exit
+from gateway.cli.api_client import AdminClient, ApiError
 from gateway.cli.output import (
     AsJson,
     Config,
@@ -23,22 +27,27 @@ from gateway.cli.output import (
     run_or_exit,
     settings_or_exit,
 )
-from gateway.compose.stores import make_key_material, make_sealer, open_tables
-from gateway.control.keys import (
-    KeyRequest,
-    KeyRequestError,
-    NewKey,
-    create_key,
-    list_keys,
-    revoke_key,
-)
-from gateway.control.ports import StoredKey
-from gateway.settings import Settings
+from gateway.compose.audit import command_actor
+from gateway.compose.keys import KeysByHand, open_keys_by_hand
+from gateway.control.keys import KeyEndedError, KeyRequest, KeyRequestError, grace_of
 
-app = typer.Typer(no_args_is_help=True, help="Issue, list and revoke keys.")
+app = typer.Typer(no_args_is_help=True, help="Issue, list, rotate and revoke keys.")
 
 _LIFETIME = re.compile(r"([1-9]\d{0,4})([hdw])")
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_GRACE = re.compile(r"(\d{1,5})([smhdw]?)")
+_UNITS = {
+    "": timedelta(seconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_COLUMNS = ("key_id", "status", "role", "org", "team", "user", "application")
+_SHOWN_ONCE = "The secret and the bearer key are shown this once; keep them now."
+_Answer = TypeVar("_Answer")
+
+KeyId = Annotated[str, typer.Argument(help="The key's id, AKIA….")]
 
 
 @app.command()
@@ -61,12 +70,29 @@ def create(
     expires: Annotated[
         str | None, typer.Option(help="When it ends: 12h, 90d, 8w, or 2027-01-31.")
     ] = None,
+    admin_url: AdminUrl = None,
+    admin_key: AdminKey = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Issue a key. Its secret and its bearer form are shown now and never again."""
-    settings = settings_or_exit(config)
     now = datetime.now(UTC)
+    expires_at = _expiry(expires, now) if expires else None
+    if admin_key:
+        order = {
+            "org": org,
+            "team": team,
+            "user": user,
+            "application": application,
+            "role": role,
+            "may_set": may_set or None,
+            "acts_for_others": acts_for_others or None,
+            "expires_at": expires_at.isoformat() if expires_at else None,
+        }
+        given = {name: value for name, value in order.items() if value is not None}
+        client = client_or_exit(admin_url, admin_key, config)
+        _show_new(_asked(lambda: client.create_key(given)), as_json=as_json)
+        return
     request = KeyRequest(
         org=org,
         team=team,
@@ -74,63 +100,81 @@ def create(
         application=application,
         role=role,
         may_set=may_set,
-        may_act_for_others=acts_for_others,
-        expires_at=_expiry(expires, now) if expires else None,
-        created_by=f"cli:{_who()}",
+        may_act_for_others=acts_for_others or None,
+        expires_at=expires_at,
+        created_by=command_actor(),
     )
-    try:
-        made = run_or_exit(_create(settings, request, now))
-    except KeyRequestError as exc:
-        raise typer.BadParameter(str(exc)) from exc
-    document = {
-        **key_document(made.stored),
-        "secret_access_key": made.secret,
-        "bearer_key": made.bearer,
-    }
-    if as_json:
-        print_json(document)
-        return
-    print_facts(document)
-    typer.echo("The secret and the bearer key are shown this once; keep them now.")
+    made = _by_hand(config, lambda keys: keys.create(request, now))
+    _show_new(NewKeyDocument.of_new(made, now).model_dump(mode="json"), as_json=as_json)
 
 
 @app.command(name="list")
-def list_all(*, config: Config = None, as_json: AsJson = False) -> None:
+def list_all(
+    *,
+    admin_url: AdminUrl = None,
+    admin_key: AdminKey = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """List all keys, newest first, without their secrets."""
-    settings = settings_or_exit(config)
-    keys = run_or_exit(_list(settings))
+    if admin_key:
+        client: AdminClient = client_or_exit(admin_url, admin_key, config)
+        keys = _asked(lambda: list(client.keys()))
+    else:
+        now = datetime.now(UTC)
+        stored = _by_hand(config, lambda door: door.list())
+        keys = [KeyDocument.of(key, now).model_dump(mode="json") for key in stored]
     if as_json:
-        print_json([key_document(key) for key in keys])
+        print_json(keys)
         return
+    times = ("created_at", "expires_at", "revoked_at")
     print_rows(
-        ("key", "role", "org", "team", "user", "application", "created", "expires", "revoked"),
-        [
-            (
-                key.key_id,
-                key.role,
-                key.org,
-                key.team,
-                key.user,
-                key.application,
-                _day(key.created_at),
-                _day(key.expires_at),
-                _day(key.revoked_at),
-            )
-            for key in keys
-        ],
+        ("key", *_COLUMNS[1:], *(name.removesuffix("_at") for name in times)),
+        [(*(key[name] for name in _COLUMNS), *(_day(key[name]) for name in times)) for key in keys],
     )
 
 
 @app.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id, AKIA….")],
+def rotate(
+    key_id: KeyId,
     *,
+    grace: Annotated[
+        str, typer.Option(help="How long the old key goes on working: 0, 10m, 24h, 7d.")
+    ] = "24h",
+    admin_url: AdminUrl = None,
+    admin_key: AdminKey = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a key: every gateway refuses it within a second or two."""
-    settings = settings_or_exit(config)
-    if not run_or_exit(_revoke(settings, key_id, datetime.now(UTC))):
+    """Replace a key by a new one with the same rights; the old one ends after the grace."""
+    lasts = _grace(grace)
+    if admin_key:
+        client = client_or_exit(admin_url, admin_key, config)
+        seconds = int(lasts.total_seconds())
+        _show_new(_asked(lambda: client.rotate_key(key_id, seconds)), as_json=as_json)
+        return
+    now = datetime.now(UTC)
+    made = _by_hand(config, lambda door: door.rotate(key_id, lasts, now))
+    if made is None:
+        fail(f"there is no key {key_id}")
+    document = NewKeyDocument.of_new(made, now, replaces=key_id)
+    _show_new(document.model_dump(mode="json"), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    key_id: KeyId,
+    *,
+    admin_url: AdminUrl = None,
+    admin_key: AdminKey = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key: every gateway refuses it within a second."""
+    if admin_key:
+        client = client_or_exit(admin_url, admin_key, config)
+        _asked(lambda: client.revoke_key(key_id))
+    elif not _by_hand(config, lambda door: door.revoke(key_id, datetime.now(UTC))):
         fail(f"there is no key {key_id}")
     if as_json:
         print_json({"key_id": key_id, "revoked": True})
@@ -138,38 +182,38 @@ def revoke(
         typer.echo(f"{key_id} is revoked.")
 
 
-def key_document(key: StoredKey) -> dict[str, Any]:
-    """What may be shown of a key at any time."""
-    return {
-        "key_id": key.key_id,
-        "role": key.role,
-        "org": key.org,
-        "team": key.team,
-        "user": key.user,
-        "application": key.application,
-        "may_set": list(key.may_set),
-        "acts_for_others": key.may_act_for_others,
-        "created_at": key.created_at.isoformat(),
-        "created_by": key.created_by,
-        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
-        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
-    }
+def _asked(ask: Callable[[], _Answer]) -> _Answer:
+    """What the admin API answers, or an end with status 1 and why not."""
+    try:
+        return ask()
+    except ApiError as exc:
+        fail(str(exc))
 
 
-async def _create(settings: Settings, request: KeyRequest, now: datetime) -> NewKey:
-    sealer = make_sealer(settings)
-    async with open_tables(settings) as tables:
-        return await create_key(tables.keys, sealer, request, make_key_material(), now)
+def _by_hand(
+    config: Path | None, act: Callable[[KeysByHand], Coroutine[Any, Any, _Answer]]
+) -> _Answer:
+    """What comes of it by the private door; wrong usage ends with status 2."""
+    settings = settings_or_exit(config)
+
+    async def work() -> _Answer:
+        async with open_keys_by_hand(settings) as door:
+            return await act(door)
+
+    try:
+        return run_or_exit(work())
+    except KeyEndedError as exc:
+        fail(str(exc))
+    except KeyRequestError as exc:
+        raise typer.BadParameter(str(exc)) from exc
 
 
-async def _list(settings: Settings) -> Sequence[StoredKey]:
-    async with open_tables(settings) as tables:
-        return await list_keys(tables.keys)
-
-
-async def _revoke(settings: Settings, key_id: str, now: datetime) -> bool:
-    async with open_tables(settings) as tables:
-        return await revoke_key(tables.keys, key_id, now)
+def _show_new(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    print_facts(document)
+    typer.echo(_SHOWN_ONCE)
 
 
 def _expiry(text: str, now: datetime) -> datetime:
@@ -183,12 +227,15 @@ def _expiry(text: str, now: datetime) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _who() -> str:
+def _grace(text: str) -> timedelta:
+    parts = _GRACE.fullmatch(text)
+    if parts is None:
+        raise typer.BadParameter(f"expected 0, 10m, 24h or 7d, got {text!r}")
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"  # a container's user often has no name
+        return grace_of(int((int(parts[1]) * _UNITS[parts[2]]).total_seconds()))
+    except KeyRequestError as exc:
+        raise typer.BadParameter(str(exc)) from exc
 
 
-def _day(at: datetime | None) -> str | None:
-    return f"{at:%Y-%m-%d %H:%M}" if at is not None else None
+def _day(at: str | None) -> str | None:
+    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M}" if at is not None else None

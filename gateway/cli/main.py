@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import config, journal, key, prices, usage
+from gateway.cli import (
+    audit,
+    budget,
+    config,
+    emergency,
+    journal,
+    key,
+    policy,
+    policy_test,
+    prices,
+    usage,
+)
 from gateway.cli.demo import demo
 from gateway.cli.serve import serve
 
@@ -18,6 +29,11 @@ app.command()(demo)
 app.command()(serve)
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
+policy.app.command("test")(policy_test.run)
+app.add_typer(policy.app, name="policy")
+app.add_typer(budget.app, name="budget")
+app.add_typer(emergency.app, name="emergency")
 app.add_typer(usage.app, name="usage")
 app.add_typer(prices.app, name="prices")
 app.add_typer(journal.app, name="journal")
+app.add_typer(audit.app, name="audit")

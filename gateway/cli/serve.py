@@ -112,6 +112,7 @@ async def _serve_all(settings: Settings, *, embedded: bool, config: Path | None)
     async with AsyncExitStack() as stack:
         if embedded:
             environment |= await stack.enter_async_context(embedded_valkey(settings))
+            settings = load_settings(environment, config)
         await _serve_host(stack, settings, environment, config)
 
 

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 
 from aiohttp import web
 
+from gateway.adapters.dynamodb.usage_search import DynamoUsageSearch
+from gateway.adapters.redis.admin_answers import RedisAnswers
+from gateway.adapters.redis.balances import LedgerBalances
+from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.system import SystemClock
-from gateway.admin.server import AdminServices, make_admin_app
-from gateway.compose.identity import KeyGate
+from gateway.admin.cursor import Cursors
+from gateway.admin.models.audit import AuditFlaw, AuditVerification
+from gateway.admin.server import make_admin_app
+from gateway.admin.services import AdminServices, Probe
+from gateway.compose.audit import make_audit_trail, verify_chain
+from gateway.compose.control import open_emergency
+from gateway.compose.identity import open_admin_gate
+from gateway.compose.prices import open_prices
 from gateway.compose.proxy import server_tls
+from gateway.compose.publishing import Publishing, open_publishing
 from gateway.compose.stores import (
+    Tables,
+    ledger_shards,
+    make_key_material,
     make_record_finder,
+    make_sealer,
     open_journal,
+    open_journal_client,
     open_key_directory,
     open_ledger,
     open_tables,
 )
+from gateway.control.revocations import LedgerRevocations
+from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
+from gateway.domain.reason import Reason
+from gateway.policy.findings import Finding
+from gateway.policy.lint import lint_policies
+from gateway.policy.parse import PolicySet
 from gateway.settings import Settings
 
 _READER = "admin"
@@ -27,20 +51,14 @@ _READER = "admin"
 @asynccontextmanager
 async def open_admin(settings: Settings, observer: Observer) -> AsyncIterator[web.AppRunner]:
     """The admin API, served on its own address for as long as the context lives."""
-    clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(open_ledger(settings))
-        journal = await stack.enter_async_context(open_journal(settings, _READER))
-        tables = await stack.enter_async_context(open_tables(settings))
-        keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
-        services = AdminServices(
-            gate=KeyGate(settings, keys),
-            records=make_record_finder(journal, tables),
-            probes={"ledger": ledger.ping, "tables": tables.ping},
-            clock=clock,
-            observer=observer,
+    async with open_admin_services(settings, observer) as services, AsyncExitStack() as stack:
+        runner = web.AppRunner(
+            make_admin_app(services),
+            access_log=None,
+            keepalive_timeout=75,
+            # A coded body is refused, never unpacked.
+            auto_decompress=False,
         )
-        runner = web.AppRunner(make_admin_app(services), access_log=None, keepalive_timeout=75)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(
@@ -51,3 +69,72 @@ async def open_admin(settings: Settings, observer: Observer) -> AsyncIterator[we
             reuse_port=True,
         ).start()
         yield runner
+
+
+@asynccontextmanager
+async def open_admin_services(
+    settings: Settings, observer: Observer
+) -> AsyncIterator[AdminServices]:
+    """All that the admin API needs, for as long as the context lives; an app may be mounted on it.
+
+    Raises: GatewayError, DocumentError if the price files cannot be used.
+    """
+    clock = SystemClock()
+    sealer = make_sealer(settings)
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(open_ledger(settings))
+        journal = await stack.enter_async_context(open_journal(settings, _READER))
+        tables = await stack.enter_async_context(open_tables(settings))
+        keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
+        client = await stack.enter_async_context(open_journal_client(settings))
+        publishing = await stack.enter_async_context(open_publishing(settings, tables))
+        shards = ledger_shards(settings)
+        yield AdminServices(
+            gate=await stack.enter_async_context(open_admin_gate(settings, keys, clock)),
+            clock=clock,
+            observer=observer,
+            probes={
+                "ledger": ledger.ping,
+                "tables": tables.ping,
+                "policy": _policy_probe(publishing),
+            },
+            cursors=Cursors(sealer.mark),
+            answers=RedisAnswers(client, sealer),
+            trail=make_audit_trail(settings, tables, observer),
+            event_id=lambda: uuid.uuid4().hex,
+            records=make_record_finder(journal, tables),
+            search=DynamoUsageSearch(tables.client, tables.usage_name),
+            keys=tables.keys,
+            sealer=sealer,
+            key_material=make_key_material,
+            revocations=LedgerRevocations(RedisLedgerControl(client, shards), clock),
+            current_bundle=publishing.current,
+            publisher=publishing.publisher,
+            balances=LedgerBalances(client, shards),
+            lint=_lint(settings),
+            emergencies=await stack.enter_async_context(open_emergency(settings, clock)),
+            chain=tables.audit,
+            verify_audit=lambda: _verified(settings, tables),
+        )
+
+
+def _policy_probe(publishing: Publishing) -> Probe:
+    async def probe() -> None:
+        trouble = await publishing.trouble()
+        if trouble:
+            raise GatewayError(Reason.OVERLOADED, trouble, fault=Fault.GATEWAY)
+
+    return probe
+
+
+def _lint(settings: Settings) -> Callable[[PolicySet], Sequence[Finding]]:
+    prices, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
+    return lambda policies: lint_policies(policies, catalogue, prices)
+
+
+async def _verified(settings: Settings, tables: Tables) -> AuditVerification:
+    found = await verify_chain(settings, tables)
+    facts = {name: value for name, value in asdict(found).items() if name != "flaw"}
+    flaw = found.flaw
+    shown = AuditFlaw(kind=flaw.kind.value, seq=flaw.seq, detail=flaw.detail) if flaw else None
+    return AuditVerification(ok=flaw is None, flaw=shown, **facts)

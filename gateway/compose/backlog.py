@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+from gateway.adapters.outbox.adoption import PutAside, put_aside
 from gateway.adapters.redis.backlog import RedisBacklog
+from gateway.compose.outbox import outbox_root
 from gateway.compose.stores import ledger_shards, open_journal_client
+from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
+from gateway.domain.reason import Reason
 from gateway.domain.record import UsageRecord
 from gateway.journal.backlog import (
     Backlog,
@@ -61,6 +65,18 @@ async def open_backlog(
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+
+
+async def damaged_outboxes(settings: Settings) -> tuple[PutAside, ...]:
+    """The outboxes of this host that were put aside as damaged. Raises: GatewayError."""
+    try:
+        return await asyncio.to_thread(put_aside, outbox_root(settings))
+    except OSError as exc:
+        raise GatewayError(
+            Reason.LEDGER_UNAVAILABLE,
+            f"the outboxes of this host cannot be read: {exc.strerror}",
+            fault=Fault.GATEWAY,
+        ) from exc
 
 
 async def measure_backlog(settings: Settings) -> tuple[Backlog, BacklogLevel]:

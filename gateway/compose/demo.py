@@ -19,7 +19,13 @@ from gateway.adapters.redis.balance_reader import RedisBalanceReader
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.system import SystemClock
 from gateway.compose.sandbox import SandboxParts
-from gateway.compose.stores import Tables, make_key_material, make_sealer, open_tables
+from gateway.compose.stores import (
+    Tables,
+    ledger_shards,
+    make_key_material,
+    make_sealer,
+    open_tables,
+)
 from gateway.control.keys import KeyRequest, NewKey, create_key
 from gateway.domain.call import Operation
 from gateway.domain.money import to_usd
@@ -102,7 +108,9 @@ async def traffic_report(
     client = connect(parts.redis_url, timeout_s=5, connect_timeout_s=5)
     try:
         async with open_tables(settings) as tables, aiohttp.ClientSession() as session:
-            books = _Books(tables, RedisBalanceReader(client), session, parts, started)
+            books = _Books(
+                tables, RedisBalanceReader(client, ledger_shards(settings)), session, parts, started
+            )
             return await books.report(saw)
     finally:
         await client.aclose()

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.adapters.system import SystemClock
+from gateway.admission.control_ports import ControlReading
+from gateway.compose.control import open_control_watch
+from gateway.compose.shutdown import EndingTimes
 from gateway.domain.observer import Observer
 from gateway.settings import Settings
 from gateway.workers.supervisor import ChildSpec, Supervisor
@@ -60,19 +63,37 @@ async def run_host(
         }
         supervisor = Supervisor(
             _children(settings, child_environment, config),
-            drain_timeout_s=settings.drain_timeout_s,
+            ends_within_s=EndingTimes(drain_timeout_s=settings.drain_timeout_s).killed_after_s,
             observer=observer,
             clock=SystemClock(),
         )
         ended = asyncio.create_task(supervisor.run())
         try:
-            await _until_ready(supervisor, ended)
-            yield RunningHost(
-                listen=listen, admin_listen=admin_listen, supervisor=supervisor, ended=ended
-            )
+            async with _relaying(settings, observer, supervisor):
+                await _until_ready(supervisor, ended)
+                yield RunningHost(
+                    listen=listen, admin_listen=admin_listen, supervisor=supervisor, ended=ended
+                )
         finally:
             supervisor.stop()
             await ended
+
+
+@asynccontextmanager
+async def _relaying(
+    settings: Settings, observer: Observer, supervisor: Supervisor
+) -> AsyncIterator[None]:
+    """The supervisor watches for stops too, for children that have lost their ledger, or froze."""
+    clock = SystemClock()
+    async with open_control_watch(settings, observer, clock) as watch:
+
+        def relay(reading: ControlReading) -> None:
+            now = clock.now()
+            supervisor.relay([stop for stop in reading.stops if stop.stands_at(now)])
+
+        watch.subscribe(relay)
+        relay(watch.reading)
+        yield
 
 
 def worker_count(settings: Settings, cpu_count: Callable[[], int | None] = os.cpu_count) -> int:
@@ -94,12 +115,20 @@ def _children(
 ) -> list[ChildSpec]:
     told = () if config is None else ("--config", str(config))
 
-    def child(name: str, role: str, *, ends_last: bool = False) -> ChildSpec:
-        command = (sys.executable, "-m", "gateway", "serve", role, *told)
-        return ChildSpec(name=name, command=command, environment=environment, ends_last=ends_last)
+    def child(name: str, role: str, *, carries_calls: bool) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            command=(sys.executable, "-m", "gateway", "serve", role, *told),
+            environment=environment,
+            ends_last=not carries_calls,
+            carries_calls=carries_calls,
+        )
 
-    proxies = [child(f"proxy-{number}", "proxy") for number in range(worker_count(settings))]
-    return [*proxies, child("control", "control", ends_last=True)]
+    proxies = [
+        child(f"proxy-{number}", "proxy", carries_calls=True)
+        for number in range(worker_count(settings))
+    ]
+    return [*proxies, child("control", "control", carries_calls=False)]
 
 
 def _reserved(host: str, port: int) -> socket.socket:

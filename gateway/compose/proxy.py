@@ -11,23 +11,33 @@ from pathlib import Path
 
 from gateway.adapters.bedrock.credentials import UpstreamCredentials
 from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
+from gateway.adapters.files.host_channel import HostChannel
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerBounds, BreakerState, BreakingLedger
-from gateway.adapters.redis.ledger import HOLD_TTL_MS
+from gateway.adapters.redis.ledger import HOLD_TTL_MS, RedisLedger
+from gateway.adapters.redis.sharded_ledger import ShardBreakers
 from gateway.adapters.system import RandomIds, SystemClock
+from gateway.admission.control_ports import ControlReading, StopKnowledge
 from gateway.bedrock.exchange import Upstream
 from gateway.compose.backlog import closing, open_backlog, shortening
+from gateway.compose.control import host_stops, open_control_watch
+from gateway.compose.host import worker_count
 from gateway.compose.identity import open_authenticator
 from gateway.compose.outbox import open_outbox
-from gateway.compose.stores import open_key_directory, open_ledger, worker_name
+from gateway.compose.rebuild import until_built
+from gateway.compose.rules import LiveRules, open_rules
+from gateway.compose.stores import AnyLedger, open_key_directory, open_ledger, worker_name
+from gateway.control.bundle import seen_of
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
 from gateway.domain.observer import Observer
 from gateway.policy.parse import parse_policies
 from gateway.proxy.accept import Accept, AcceptBounds, BodyBudget
 from gateway.proxy.admit import Admit, Rules
+from gateway.proxy.admit_locally import LocalAdmission
 from gateway.proxy.authenticate import Authenticate
 from gateway.proxy.browse import Browse
 from gateway.proxy.drain import Calls, Drains
@@ -36,13 +46,18 @@ from gateway.proxy.handler import Handler, Stages
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify, Profiles
 from gateway.proxy.relay import Relay, RelayBounds
+from gateway.proxy.running_calls import RunningCalls
 from gateway.proxy.server import DataPlaneServer, ServerBounds
 from gateway.proxy.settle import Settle
 from gateway.settings import Settings
+from gateway.workers.control_watch import ControlWatch
 from gateway.workers.heartbeat import Heartbeat
 
 _LONGEST_DRAIN_S = 300.0
 _SPARE_ADMISSION_S = 0.1
+
+GuardedLedger = BreakingLedger | ShardBreakers
+"""A ledger that is not waited for while it is known to be away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +66,9 @@ class DataPlane:
 
     server: DataPlaneServer
     calls: Calls
-    ledger: BreakingLedger
+    ledger: GuardedLedger
     outbox: OutboxWriter
+    watch: ControlWatch
 
 
 @asynccontextmanager
@@ -62,8 +78,12 @@ async def open_data_plane(
     *,
     clock: Clock | None = None,
     ids: Ids | None = None,
+    stops: StopKnowledge | None = None,
 ) -> AsyncIterator[DataPlane]:
-    """A data plane for as long as the context lives; the listener is the caller's."""
+    """A data plane for as long as the context lives; the listener is the caller's.
+
+    `stops`: how it knows of emergency stops; None: by a watch of its own.
+    """
     clock, ids = clock or SystemClock(), ids or RandomIds()
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(_open_breaking_ledger(settings, observer))
@@ -73,25 +93,30 @@ async def open_data_plane(
             open_authenticator(settings, keys, clock, home_region=home)
         )
         upstream = await stack.enter_async_context(_open_upstream(settings, clock))
-        rules = load_rules(settings)
-        calls = Calls()
+        rules = await stack.enter_async_context(open_rules(settings, observer))
+        watch = await stack.enter_async_context(open_control_watch(settings, observer, clock))
+        calls, running = Calls(), RunningCalls(stops or watch)
+        _heed(watch, running, rules, keys)
         outbox = await stack.enter_async_context(open_outbox(settings, ledger, observer, clock))
         backlog = await stack.enter_async_context(open_backlog(settings))
-        settle = Settle(
-            ledger, outbox, calls, observer, clock, shorten=shortening(lambda: backlog.level)
-        )
+        local = _local_admission(settings, stops or watch, outbox, clock)
+        shorten = shortening(lambda: backlog.level)
+        settle = Settle(ledger, outbox, calls, observer, clock, shorten=shorten, left=local.left)
         identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
         stages = Stages(
             accept=Accept(_accept_bounds(settings), clock),
             authenticate=Authenticate(authenticator, clock, home_region=home),
             identify=identify,
             admit=Admit(
-                lambda: rules,
+                rules.current,
                 ledger,
                 clock,
+                refresh=rules.refresh,
                 release=settle.release,
                 hold_ttl_ms=HOLD_TTL_MS,
                 is_journal_full=closing(settings, lambda: backlog.level),
+                shorten=shorten,
+                local=local,
             ),
             forward=Forward(upstream),
             relay=Relay(
@@ -100,28 +125,51 @@ async def open_data_plane(
                 clock,
             ),
             settle=settle,
-            browse=Browse(lambda: rules, identify, upstream),
+            browse=Browse(rules.current, identify, upstream),
         )
         handler = Handler(
             stages,
             calls,
-            Health(
-                lambda: not calls.is_draining,
-                lambda: _troubles(ledger, outbox),
-            ),
+            Health(lambda: not calls.is_draining, lambda: _troubles(ledger, outbox, rules)),
             BodyBudget(settings.max_inflight_body_bytes),
+            running,
             observer=observer,
             clock=clock,
             ids=ids,
             write_timeout_s=settings.client_write_timeout_s,
         )
-        bounds = ServerBounds(
-            header_timeout_s=settings.header_timeout_s,
-            keepalive_timeout_s=settings.keepalive_timeout_s,
-            max_connections=settings.max_connections,
-        )
-        server = DataPlaneServer(handler, bounds, ids)
-        yield DataPlane(server=server, calls=calls, ledger=ledger, outbox=outbox)
+        server = DataPlaneServer(handler, _server_bounds(settings), ids)
+        yield DataPlane(server=server, calls=calls, ledger=ledger, outbox=outbox, watch=watch)
+
+
+def _heed(
+    watch: ControlWatch, running: RunningCalls, rules: LiveRules, keys: CachingKeyDirectory
+) -> None:
+    """What is done at each change of what is known.
+
+    Stopped calls end, ended keys are read again, newer rules are fetched.
+    """
+    edition = seen_of(0)
+
+    def changed(reading: ControlReading) -> None:
+        running.cut_stopped()
+        keys.heed(reading.editions)
+        rules.heard(reading.edition(edition.kind, edition.name))
+
+    watch.subscribe(changed)
+
+
+def _local_admission(
+    settings: Settings, stops: StopKnowledge, outbox: OutboxWriter, clock: Clock
+) -> LocalAdmission:
+    """What decides while the ledger is away. Each process has its part of this host's limits."""
+    return LocalAdmission(
+        HostChannel(stops, host_stops(settings), settings.state_dir, clock),
+        outbox,
+        clock,
+        workers=worker_count(settings),
+        owed=outbox.__len__,
+    )
 
 
 def load_rules(settings: Settings) -> Rules:
@@ -144,11 +192,12 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-def _troubles(ledger: BreakingLedger, outbox: OutboxWriter) -> tuple[str, ...]:
+def _troubles(ledger: GuardedLedger, outbox: OutboxWriter, rules: LiveRules) -> tuple[str, ...]:
     """What does not work, though this process serves what it can."""
     said = {
         "the ledger is away": ledger.state is not BreakerState.CLOSED,
         "the outbox cannot write": not outbox.is_writing,
+        f"the rules are old: {rules.trouble}": rules.trouble != "",
     }
     return tuple(trouble for trouble, is_so in said.items() if is_so)
 
@@ -156,13 +205,14 @@ def _troubles(ledger: BreakingLedger, outbox: OutboxWriter) -> tuple[str, ...]:
 @asynccontextmanager
 async def _open_breaking_ledger(
     settings: Settings, observer: Observer
-) -> AsyncIterator[BreakingLedger]:
-    """The ledger, behind its breaker. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+) -> AsyncIterator[GuardedLedger]:
+    """The ledger, behind its breakers. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
     async with open_ledger(settings, worker_name()) as ledger:
+        await until_built(ledger)
         # One command that is late and sent again would take twice the time: a caller waits less.
         deadline_s = settings.redis_timeout_ms / 1000 + _SPARE_ADMISSION_S
         bounds = BreakerBounds(reserve_deadline_s=deadline_s)
-        breaker = BreakingLedger(ledger, ledger.ping, observer, bounds)
+        breaker = _behind_breakers(ledger, observer, bounds)
         beating = asyncio.create_task(Heartbeat(ledger, observer).run())
         try:
             yield breaker
@@ -170,6 +220,18 @@ async def _open_breaking_ledger(
             beating.cancel()
             await asyncio.wait({beating})
             await breaker.close()
+
+
+def _behind_breakers(ledger: AnyLedger, observer: Observer, bounds: BreakerBounds) -> GuardedLedger:
+    """The ledger behind a breaker; one with shards behind one for each."""
+    if isinstance(ledger, RedisLedger):
+        return BreakingLedger(ledger, ledger.ping, observer, bounds)
+    return ShardBreakers(
+        [
+            BreakingLedger(shard, shard.ping, observer, bounds, component=f"ledger shard {number}")
+            for number, shard in enumerate(ledger.shards)
+        ]
+    )
 
 
 @asynccontextmanager
@@ -194,6 +256,14 @@ async def _open_upstream(settings: Settings, clock: Clock) -> AsyncIterator[Upst
         finally:
             if credentials is not None:
                 await credentials.close()
+
+
+def _server_bounds(settings: Settings) -> ServerBounds:
+    return ServerBounds(
+        header_timeout_s=settings.header_timeout_s,
+        keepalive_timeout_s=settings.keepalive_timeout_s,
+        max_connections=settings.max_connections,
+    )
 
 
 def _accept_bounds(settings: Settings) -> AcceptBounds:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from gateway.adapters.dynamodb.usage_history import DynamoUsageHistory
 from gateway.adapters.outbox.adoption import survey
@@ -18,6 +19,7 @@ from gateway.control.reconcile import (
     Reconciliation,
     RecordedBook,
     Standing,
+    Suspects,
     compare,
     differing_accounts,
 )
@@ -57,39 +59,57 @@ async def _once(settings: Settings, tables: Tables, ledger: RedisLedgerBook) -> 
     rows: dict[str, Standing] = {}
     for keys in ledger_shards(settings):
         for row in await tables.account_rows.rows(keys.shard):
-            posted = rows[row.key].posted if row.key in rows else 0
-            rows[row.key] = Standing(posted=posted + row.posted)
+            known = rows.get(row.key, Standing(posted=0))
+            rows[row.key] = Standing(
+                posted=known.posted + row.posted, overrun=known.overrun + row.overrun
+            )
     balances = await ledger.balances()
     is_quiet = await ledger.positions() == before
-    suspects = {i for key in differing_accounts(balances, book) for i in book.ids_of(key)}
-    endings = await ledger.endings(sorted(suspects)[:_MOST_LOOKED_UP])
+    suspects = Suspects(differing_accounts(balances, rows, book), _MOST_LOOKED_UP)
+    if suspects.accounts:  # the table is read once more, since not every call can be remembered
+        await _look_for(suspects, tables, ledger)
+    endings = await ledger.endings(sorted(suspects.charges))
     outboxes = await _outboxes(settings)
     return Reconciliation(
         accounts=len({*balances, *rows}),
-        records=len(book.charges),
-        recorded_nano_usd=sum(book.charges.values()),
+        records=book.records,
+        recorded_nano_usd=book.charged,
         pending_nano_usd=sum(standing.pending for standing in balances.values()),
         unflushed=book.unflushed,
         is_quiet=is_quiet,
         outboxes=outboxes,
-        differences=compare(balances, rows, book, endings, outboxes),
+        differences=compare(balances, rows, book, suspects, endings=endings, outboxes=outboxes),
     )
 
 
 async def _recorded(tables: Tables, ledger: RedisLedgerBook, at: datetime) -> RecordedBook:
     book = RecordedBook(at)
     # The journal first: what is written meanwhile is then seen twice, not missed.
-    unflushed = []
+    async for document in _unflushed(ledger):
+        book.add_unflushed((document,))
+    async for record in _history(tables).everything():
+        book.add_stored(record)
+    book.close()
+    return book
+
+
+async def _look_for(suspects: Suspects, tables: Tables, ledger: RedisLedgerBook) -> None:
+    async for document in _unflushed(ledger):
+        suspects.add(document)
+    async for record in _history(tables).everything():
+        suspects.add(record)
+
+
+async def _unflushed(ledger: RedisLedgerBook) -> AsyncIterator[dict[str, Any]]:
     async for data in ledger.unflushed():
         try:
-            unflushed.append(decode_document(data))
+            yield decode_document(data)
         except UnreadableDocumentError:
             continue  # a dead letter to be, told by whoever flushes it
-    history = DynamoUsageHistory(tables.client, tables.usage_name)
-    async for record in history.everything():
-        book.add_stored(record)
-    book.add_unflushed(unflushed)
-    return book
+
+
+def _history(tables: Tables) -> DynamoUsageHistory:
+    return DynamoUsageHistory(tables.client, tables.usage_name)
 
 
 async def _outboxes(settings: Settings) -> tuple[OutboxSummary, ...]:

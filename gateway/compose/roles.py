@@ -9,19 +9,22 @@ from contextlib import AsyncExitStack, closing
 from gateway.compose.admin import open_admin
 from gateway.compose.observers import make_observer
 from gateway.compose.proxy import open_data_plane, server_tls
+from gateway.compose.shutdown import CONNECTIONS_S, EndingTimes, ending_within
 from gateway.compose.signals import until_told_to_stop
 from gateway.compose.workers import run_workers
 from gateway.proxy.server import listen
 from gateway.settings import Settings
-from gateway.workers.supervisor import Lifeline
+from gateway.workers.lifeline import Lifeline
 
 
 async def run_proxy(settings: Settings) -> None:
     """Serves the data plane until told to stop, then lets the calls in flight end."""
     observer = make_observer(settings, "proxy")
-    async with AsyncExitStack() as stack:
+    times = EndingTimes(drain_timeout_s=settings.drain_timeout_s)
+    async with ending_within(times.proxy_s, observer) as begin_to_end, AsyncExitStack() as stack:
         lifeline = stack.enter_context(closing(Lifeline(os.environ)))
         plane = await stack.enter_async_context(open_data_plane(settings, observer))
+        lifeline.listen(plane.watch.relay)
         listener = await listen(
             plane.server,
             host=settings.listen.host,
@@ -30,31 +33,47 @@ async def run_proxy(settings: Settings) -> None:
         )
         lifeline.tell_ready()
         await until_told_to_stop(lifeline)
+        begin_to_end()
         plane.calls.is_draining = True
         listener.close()
         await plane.calls.drain(settings.drain_timeout_s)
         plane.server.pre_shutdown()
-        await plane.server.shutdown(timeout=2)
+        await plane.server.shutdown(timeout=CONNECTIONS_S)
 
 
 async def run_control(settings: Settings, *, admin: bool = True, workers: bool = True) -> None:
     """Serves the admin API and runs the workers until told to stop; flushes before it ends."""
     observer = make_observer(settings, "control")
     stop = asyncio.Event()
-    async with AsyncExitStack() as stack:
+    times = EndingTimes(drain_timeout_s=settings.drain_timeout_s)
+    async with ending_within(times.control_s, observer) as begin_to_end, AsyncExitStack() as stack:
         lifeline = stack.enter_context(closing(Lifeline(os.environ)))
-        running = None
+        running, ready = None, asyncio.Event()
+        waiting = asyncio.create_task(until_told_to_stop(lifeline))
         if workers:
-            running = asyncio.create_task(run_workers(settings, observer, stop))
+            running = asyncio.create_task(run_workers(settings, observer, stop, ready))
         if admin:
             await stack.enter_async_context(open_admin(settings, observer))
+        if running is not None:
+            await _until_ready(ready, running, waiting)
         lifeline.tell_ready()
-        waiting = asyncio.create_task(until_told_to_stop(lifeline))
         await asyncio.wait(
             {waiting, running} if running else {waiting}, return_when=asyncio.FIRST_COMPLETED
         )
+        begin_to_end()
         waiting.cancel()
         stop.set()
         if running is not None:
             # A worker that ended by itself has failed: its exception ends this process, loudly.
             await running
+
+
+async def _until_ready(
+    ready: asyncio.Event, running: asyncio.Task[None], told_to_stop: asyncio.Task[None]
+) -> None:
+    """Returns when rules are in force, or there is no more need to wait for them."""
+    waiting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait({waiting, running, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

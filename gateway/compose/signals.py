@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from gateway.workers.supervisor import Lifeline
+from gateway.workers.lifeline import Lifeline
 
 
 async def until_told_to_stop(lifeline: Lifeline | None = None) -> None:

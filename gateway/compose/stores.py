@@ -10,12 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.adapters.dynamodb.account_rows import DynamoAccountRows
+from gateway.adapters.dynamodb.audit_table import DynamoAuditTable
 from gateway.adapters.dynamodb.connection import DynamoDb, open_dynamodb
 from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
+from gateway.adapters.dynamodb.edition_table import DynamoEditionTable
 from gateway.adapters.dynamodb.key_table import DynamoKeyTable
 from gateway.adapters.dynamodb.tables import (
+    AUDIT_LOG,
     DEAD_LETTERS,
     GATEWAY_KEYS,
+    RULE_EDITIONS,
     TOKEN_USAGE,
     create_tables,
     missing_tables,
@@ -25,7 +29,7 @@ from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
 from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.record_finder import JournalThenTable
-from gateway.adapters.redis.connection import Client, connect, is_cluster, verify_server
+from gateway.adapters.redis.connection import Client, close, connect, is_cluster, verify_server
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.sharded_journal import ShardedJournal
@@ -67,6 +71,8 @@ class Tables:
     dead_letters: DynamoDeadLetters
     rollups: DynamoUsageRollups
     account_rows: DynamoAccountRows
+    audit: DynamoAuditTable
+    editions: DynamoEditionTable
     prefix: str
 
     @property
@@ -113,6 +119,8 @@ async def open_tables(settings: Settings, writer: str = "") -> AsyncIterator[Tab
             dead_letters=DynamoDeadLetters(client, prefix + DEAD_LETTERS),
             rollups=DynamoUsageRollups(client, prefix),
             account_rows=DynamoAccountRows(client, prefix, SystemClock()),
+            audit=DynamoAuditTable(client, prefix + AUDIT_LOG),
+            editions=DynamoEditionTable(client, prefix + RULE_EDITIONS),
             prefix=prefix,
         )
 
@@ -162,12 +170,15 @@ async def open_ledger(settings: Settings, worker: str | None = None) -> AsyncIte
     client = connect(_redis_url(settings), timeout_s=settings.redis_timeout_ms / 1000)
     try:
         await verify_server(client)
-        shards = [RedisLedger(client, keys=keys, worker=worker) for keys in ledger_shards(settings)]
+        shards = [
+            RedisLedger(client, keys=keys, worker=worker, needs_epoch=True)
+            for keys in ledger_shards(settings)
+        ]
         ledger = ShardedLedger(shards) if len(shards) > 1 else shards[0]
         await ledger.start()
         yield ledger
     finally:
-        await client.aclose()
+        await close(client)
 
 
 def worker_name() -> str:
@@ -183,7 +194,7 @@ async def open_journal_client(settings: Settings) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
-        await client.aclose()
+        await close(client)
 
 
 @asynccontextmanager

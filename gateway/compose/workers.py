@@ -1,4 +1,4 @@
-"""What runs beside the calls on one host: the flusher and the sweeper."""
+"""What runs beside the calls on one host: whoever flushes, sweeps, builds, publishes and keeps."""
 
 from __future__ import annotations
 
@@ -6,16 +6,29 @@ import asyncio
 import socket
 from contextlib import AsyncExitStack
 
+from gateway.compose.audit import make_audit_trail
 from gateway.compose.backlog import open_backlog
+from gateway.compose.publishing import make_policy_publisher, open_publishing
+from gateway.compose.rebuild import open_builders
 from gateway.compose.stores import open_journal, open_ledger, open_tables, worker_name
 from gateway.domain.observer import Observer
 from gateway.settings import Settings
+from gateway.workers.audit_keeper import AuditKeeper
 from gateway.workers.journal_flusher import JournalFlusher
+from gateway.workers.policy_publisher import PolicyPublisher
 from gateway.workers.reservation_sweeper import ReservationSweeper
 
 
-async def run_workers(settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
-    """Runs until stopped; what the journal still holds is then flushed, for a bounded time."""
+async def run_workers(
+    settings: Settings,
+    observer: Observer,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+) -> None:
+    """Runs until stopped; what the journal still holds is then flushed, for a bounded time.
+
+    `ready` is set once rules are in force, by whomever they were published.
+    """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings, worker_name()))
         # A stable name: whoever runs here next takes up at once what this process leaves behind.
@@ -26,9 +39,27 @@ async def run_workers(settings: Settings, observer: Observer, stop: asyncio.Even
         await stack.enter_async_context(open_backlog(settings, observer))
         flusher = JournalFlusher(journal, tables.usage, tables.dead_letters, observer)
         sweeper = ReservationSweeper(ledger, observer)
+        trail = make_audit_trail(settings, tables, observer)
+        keeper = AuditKeeper(trail, observer)
+        publishing = await stack.enter_async_context(open_publishing(settings, tables))
+        publisher = make_policy_publisher(settings, publishing, trail, observer)
+        builders = await stack.enter_async_context(open_builders(settings, tables, observer))
         async with asyncio.TaskGroup() as group:
             group.create_task(flusher.run())
-            sweeping = group.create_task(sweeper.run())
+            until_stopped = [
+                group.create_task(sweeper.run()),
+                group.create_task(keeper.run()),
+                group.create_task(publisher.run()),
+                *(group.create_task(builder.run()) for builder in builders),
+            ]
+            until_stopped.append(group.create_task(_tell_ready(publisher, ready)))
             await stop.wait()
-            sweeping.cancel()
+            for running in until_stopped:
+                running.cancel()
             flusher.stop()
+
+
+async def _tell_ready(publisher: PolicyPublisher, ready: asyncio.Event | None) -> None:
+    await publisher.in_force.wait()
+    if ready is not None:
+        ready.set()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any, Protocol
 
 from gateway.authn.ports import IssuedKey
+from gateway.domain.money import NanoUsd
+from gateway.domain.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class KeyStore(Protocol):
         ...
 
     async def revoke(self, key_id: str, at: datetime) -> bool:
-        """Marks the key revoked (the first time counts); False if there is none."""
+        """Ends the key at that instant, which may lie ahead (the earliest counts); False: none."""
         ...
 
 
@@ -89,3 +92,116 @@ class TableState:
     created: bool
     ttl_attribute: str | None
     point_in_time_recovery: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordQuestion:
+    """Which usage records are asked for: those that meet all that is not None, newest first.
+
+    `since` counts, `until` does not. `model` is the one served or the one asked for. `before`: the
+    position that the last page ended with.
+    """
+
+    since: datetime
+    until: datetime
+    org: str | None = None
+    team: str | None = None
+    user: str | None = None
+    application: str | None = None
+    model: str | None = None
+    status: str | None = None
+    before: tuple[str, str] | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPage:
+    """Records, and where to go on; `before` None: there are no more.
+
+    A page may hold fewer than were asked for, even none, and still not be the last.
+    """
+
+    records: tuple[dict[str, Any], ...]
+    before: tuple[str, str] | None
+
+
+class RecordSearch(Protocol):
+    """Finds usage records in their table, by its indexes; what is on its way there comes later."""
+
+    async def page(self, question: RecordQuestion) -> RecordPage:
+        """The newest that match, from `before` on. The work of one page is bounded.
+
+        Raises: GatewayError(LEDGER_UNAVAILABLE).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """What was answered to a request that may be repeated. Units: bytes of the JSON body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+
+
+class AnswerState(Enum):
+    """What is known of a request with an idempotency key.
+
+    FRESH: nothing; it is ours to do now. RUNNING: somebody is at it. OTHER: the key was used for
+    another request.
+    """
+
+    FRESH = "fresh"
+    RUNNING = "running"
+    OTHER = "other"
+
+
+class AnswerStore(Protocol):
+    """Where answers are kept for a day, so that a repeated request gets the same one.
+
+    Raises (every method): GatewayError(LEDGER_UNAVAILABLE).
+    """
+
+    async def begin(self, name: str, fingerprint: str) -> AnswerState | KeptAnswer:
+        """Claims the name for a minute if it is free; else what is known of it."""
+        ...
+
+    async def keep(self, name: str, fingerprint: str, answer: KeptAnswer) -> None:
+        """Keeps the answer for a day. It may hold secrets, so it lies sealed."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Frees a name whose request was not carried out."""
+        ...
+
+
+class KeyRevocations(Protocol):
+    """Tells every gateway at once that a key has ended."""
+
+    async def announce(self, key_id: str) -> None:
+        """When this returns no gateway admits a call with the key any more.
+
+        Raises: GatewayError(LEDGER_UNAVAILABLE): then it holds within a second or so all the same.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBalance:
+    """What stands in accounts of a budget together. Units: nano-USD."""
+
+    posted: NanoUsd
+    pending: NanoUsd
+    overrun: NanoUsd
+
+
+class Balances(Protocol):
+    """Reads what stands in the ledger's accounts, without changing anything."""
+
+    async def read(self, scope: Scope, accounts: Sequence[str]) -> AccountBalance:
+        """The sum of these accounts of a scope, by their logical keys.
+
+        Raises: GatewayError(LEDGER_UNAVAILABLE).
+        """
+        ...

@@ -19,7 +19,8 @@ class GatewayError(Exception):
     """A call cannot go on. Mapped to AWS's shape once, in `bedrock/error_shape.py`.
 
     `detail` is shown to the caller: what, where, and what was expected; never a secret, never a
-    library's own text. Units: `retry_after_s` in seconds.
+    library's own text. Units: `retry_after_s` in seconds. `headers`: what the answer says beside
+    its reason, such as the limits that were met.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class GatewayError(Exception):
         *,
         fault: Fault = Fault.CALLER,
         retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
         self.fault = fault
         self.retry_after_s = retry_after_s
+        self.headers = headers
 
 
 class LedgerNotAskedError(GatewayError):
@@ -42,3 +45,15 @@ class LedgerNotAskedError(GatewayError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.LEDGER_UNAVAILABLE, detail, fault=Fault.GATEWAY, retry_after_s=1.0)
+
+
+class ShardsSilentError(GatewayError):
+    """Some shards of the ledger did not answer; the others have done what they were told."""
+
+    def __init__(self, silent: tuple[str, ...], count: int) -> None:
+        detail = (
+            f"{len(silent)} of {count} shards of the ledger did not answer: {', '.join(silent)}"
+        )
+        super().__init__(Reason.LEDGER_UNAVAILABLE, detail, fault=Fault.GATEWAY, retry_after_s=1.0)
+        self.silent = silent
+        self.count = count

@@ -77,6 +77,15 @@ class ComponentRecovered:
     component: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesInForce:
+    """From now on this process decides, or lets others decide, by another edition of the rules."""
+
+    edition: int
+    published_by: str
+    why: str
+
+
 Fact = (
     CallRefused
     | CallSettled
@@ -86,6 +95,7 @@ Fact = (
     | UnexpectedError
     | ComponentFailed
     | ComponentRecovered
+    | RulesInForce
 )
 
 

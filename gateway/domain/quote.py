@@ -67,7 +67,8 @@ class Quote:
 
     Invariant: whatever the answer states, its cost by `sheet` is at most `hold_nano_usd`, if
     upstream keeps the output limit `max_output_tokens` (injected where `inject_max_tokens`).
-    `expected_tokens` is the estimate that token-rate limits claim; it is no bound.
+    `expected_tokens` is the estimate that token-rate limits claim, `expected_nano_usd` what those
+    cost, which soft budgets hold; neither is a bound. None: nothing better than the hold is known.
     """
 
     hold_nano_usd: NanoUsd
@@ -77,6 +78,7 @@ class Quote:
     max_output_tokens: int | None
     inject_max_tokens: bool
     sheet: PriceSheet
+    expected_nano_usd: NanoUsd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

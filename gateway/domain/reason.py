@@ -28,6 +28,7 @@ class Reason(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"
     SIGNATURE_EXPIRED = "signature_expired"
     ROLE_NOT_ALLOWED = "role_not_allowed"
+    END_USER_NOT_ALLOWED = "end_user_not_allowed"
     REGION_NOT_ALLOWED = "region_not_allowed"
     # What it may call.
     MODEL_UNKNOWN = "model_unknown"
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     # What else went wrong.
     LEDGER_UNAVAILABLE = "ledger_unavailable"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
     STALE_PLAN = "stale_plan"
     OVERLOADED = "overloaded"
     DRAINING = "draining"

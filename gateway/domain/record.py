@@ -9,6 +9,12 @@ from typing import Any
 
 from gateway.domain.ids import KeyId, PolicyVersion, RequestId
 
+ADMITTED_LOCALLY = "admit_locally"
+"""The `decision` of a call that its worker let pass by itself while the ledger was away.
+
+No hold was made for it, so its charge is counted in its `accounts` when it comes to the books.
+"""
+
 
 class CallStatus(Enum):
     """How the call ended, as the caller saw it."""

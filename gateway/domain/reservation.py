@@ -14,6 +14,7 @@ from gateway.domain.ids import PolicyVersion, RequestId
 from gateway.domain.money import NanoUsd
 from gateway.domain.period import Window
 from gateway.domain.scope import Scope
+from gateway.domain.stop import Stop
 
 
 class Resource(StrEnum):
@@ -214,6 +215,7 @@ class NotDecided:
     """The plan has to be made anew (stale), the id is already ended, or the ledger is not able.
 
     Nothing was changed. `about`: which scope is stopped, of what there is a newer version.
+    `stop`: who stopped it, since when and until when.
     ROLLBACK: the ledger has forgotten something it once acknowledged; UNBUILT: its accounts.
     Both heal, without the caller.
     """
@@ -222,6 +224,7 @@ class NotDecided:
     obstacle: Obstacle
     at_ms: int
     about: str = ""
+    stop: Stop | None = None
 
 
 Receipt = Granted | Denied | NotDecided
@@ -245,9 +248,10 @@ class PostVerdict(Enum):
 
 
 class VoidVerdict(Enum):
-    """What became of a `void`."""
+    """What became of a `void`. CORRECTED: it took the place of an expiry's charge."""
 
     VOIDED = "voided"
+    CORRECTED = "corrected"
     ALREADY_ENDED = "already_ended"
     TOMBSTONED = "tombstoned"
 

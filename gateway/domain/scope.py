@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9_+-])?")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]")
+_LONGEST_NAME = 64
 
 UNATTRIBUTED = "unattributed"
 """The name under which spend is accounted that nobody claimed."""
@@ -34,6 +37,19 @@ def is_scope_name(name: str) -> bool:
     Invariant: a name holds no character that means something in a ledger key or a scope path.
     """
     return _NAME.fullmatch(name) is not None
+
+
+def model_scope_name(base_id: str) -> str:
+    """The name under which a model's spend is accounted: its base id, with `+` for `:` and `/`.
+
+    One that is too long, or does not begin as names do, ends in a digest, so that no two models
+    share an account.
+    """
+    name = _NOT_IN_NAMES.sub("+", base_id)
+    if is_scope_name(name):
+        return name
+    digest = hashlib.sha256(base_id.encode()).hexdigest()[:12]
+    return f"m{name[: _LONGEST_NAME - len(digest) - 2]}+{digest}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

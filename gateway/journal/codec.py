@@ -31,6 +31,7 @@ DAY_SHARDS = 16
 OWNER = "_owner"
 AT = "_at"
 DAY = "_day"
+ORG_DAY = "_org_day"
 EXPIRES = "_expires"
 
 VERSION = "_version"
@@ -126,6 +127,7 @@ def to_item(document: Mapping[str, Any]) -> Item:
         OWNER: owner_key(document),
         AT: at_key(instant),
         DAY: day_key(instant, document["request_id"]),
+        ORG_DAY: org_day_key(document["org"], instant, document["request_id"]),
         VERSION: version_of(document),
         EXPIRES: int((instant + KEEP_RECORDS_FOR).timestamp()),
     }
@@ -164,6 +166,11 @@ def day_key(instant: datetime, request_id: str) -> str:
     """The key of the index by day, e.g. `2026-11-21#07`; the shard follows from the id."""
     shard = zlib.crc32(request_id.encode()) % DAY_SHARDS
     return f"{instant:%Y-%m-%d}#{shard:02d}"
+
+
+def org_day_key(org: str, instant: datetime, request_id: str) -> str:
+    """The key of the index by org and day, e.g. `acme#2026-11-21#07`, in the same shards."""
+    return f"{org}#{day_key(instant, request_id)}"
 
 
 def item_size_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:

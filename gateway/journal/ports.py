@@ -9,10 +9,24 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """One entry of the usage stream: its position, and the record as the ledger stored it."""
+    """One entry of the usage stream: its position, and the record as the ledger stored it.
+
+    `is_unheld`: the charge came without its hold and stands in no balance of the ledger yet.
+    """
 
     position: str
     document: bytes
+    is_unheld: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateCharge:
+    """What a record that came late adds to one account. Units: nano-USD; until it is asked for."""
+
+    account: str
+    posted: int
+    overrun: int
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +46,10 @@ class JournalStream(Protocol):
 
     async def acknowledge(self, positions: Sequence[str]) -> None:
         """Marks entries as written, then trims what every reader has acknowledged."""
+        ...
+
+    async def count(self, position: str, request_id: str, charges: Sequence[LateCharge]) -> None:
+        """Has the ledger count an unheld entry's charge, once, before its record is written."""
         ...
 
 

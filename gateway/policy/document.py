@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from gateway.documents.checked import nearest
-from gateway.domain.call import Operation
-from gateway.domain.money import MAX_NANO_USD, NanoUsd, format_usd, to_nano_usd, to_usd
 from gateway.domain.period import Period
-from gateway.domain.scope import is_scope_name
+from gateway.policy.name_types import (
+    EVERYONE,
+    AccountId,
+    Contact,
+    LimitName,
+    ModelPattern,
+    OperationName,
+    OrgName,
+    Pattern,
+    RuleScope,
+    operation_name,
+)
+from gateway.policy.upstream_rules import RetrySection, TargetRule
+from gateway.policy.value_types import (
+    Amount,
+    Count,
+    Duration,
+    Earlier,
+    Part,
+    Switch,
+    Version,
+    WarnAt,
+    Zone,
+)
 
-EVERYONE = "*"
-"""The `org` of the platform's own file: it binds every caller, beside the file of their org."""
-
-_LIMIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
-_PATTERN = re.compile(r"[A-Za-z0-9:/._*?+-]{1,256}")
-_GEO_PREFIX = re.compile(r"(us|eu|apac|jp|au|ca|sa|in|global|us-gov)\.")
-_ACCOUNT = re.compile(r"[0-9]{12}")
-_MAX_RATE = 10**12
-MAX_EARLIER = 31
-"""How many whole periods before the current one a rolling budget may count."""
+__all__ = ["EVERYONE", "operation_name"]  # spelled among the names, used with the grammar
 
 
 class BudgetMode(StrEnum):
@@ -50,183 +58,194 @@ class UnknownModelRule(StrEnum):
     CEILING = "ceiling"
 
 
-class LimitScope(StrEnum):
-    """At which places of the tree a budget or limit counts. Each place has its own account."""
+class OutageRule(StrEnum):
+    """What a control does to a call that it cannot check, since the ledger is away."""
 
-    PLATFORM = "platform"
-    ORG = "org"
-    TEAM = "team"
-    USER = "user"
-    APPLICATION = "application"
+    REFUSE = "refuse"
+    LOCAL_ALLOWANCE = "local_allowance"
+    ADMIT_UNCOUNTED = "admit_uncounted"
 
 
-def operation_name(operation: Operation) -> str:
-    """The operation as policies write it: `InvokeModelWithResponseStream` in snake case."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation.value).lower()
+class CacheOutageRule(StrEnum):
+    """What happens to cached answers while the ledger is away: they are not looked up."""
+
+    BYPASS = "bypass"
 
 
-def _version(value: Any) -> int:
-    if type(value) is not int or value != 1:
-        raise ValueError(f"expected 1, the only form that this gateway reads, got {value!r}")
-    return value
-
-
-def _amount(value: Any) -> NanoUsd:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        # pydantic gives a place in the file to ValueError only.
-        raise ValueError(f"expected an amount in USD such as 5000 or 0.25, got {value!r}")  # noqa: TRY004 - see above
-    amount = Decimal(value)
-    try:
-        nano = to_nano_usd(amount)
-    except ValueError as exc:
-        largest = format_usd(MAX_NANO_USD)
-        raise ValueError(f"expected an amount from 0 to {largest} USD, got {amount}") from exc
-    if to_usd(nano) != amount:
-        raise ValueError(f"expected at most nine decimals (nano-USD), got {amount}")
-    return nano
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_RATE:
-        raise ValueError(f"expected a whole number from 1 to {_MAX_RATE}, got {value!r}")
-    return value
-
-
-def _earlier(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EARLIER:
-        raise ValueError(f"expected how many whole periods, 1 to {MAX_EARLIER}, got {value!r}")
-    return value
-
-
-def _limit_name(value: str) -> str:
-    if _LIMIT_NAME.fullmatch(value) is None:
-        raise ValueError(f"expected 1 to 64 letters, digits, spaces or '._-', got {value!r}")
-    return value
-
-
-def _org(value: str) -> str:
-    if value != EVERYONE and not is_scope_name(value):
-        raise ValueError(
-            f"expected an org's name (1 to 64 letters, digits or '._@+-') or '*', got {value!r}"
-        )
-    return value
-
-
-def _zone(value: Any) -> ZoneInfo:
-    try:
-        return ZoneInfo(value)
-    except Exception as exc:  # zoneinfo raises whatever the file system does
-        raise ValueError(f"expected a time zone such as Europe/Berlin, got {value!r}") from exc
-
-
-def _pattern(value: str) -> str:
-    if _PATTERN.fullmatch(value) is None:
-        raise ValueError(f"expected an id with * and ? as wild cards, got {value!r}")
-    return value
-
-
-def _model_pattern(value: str) -> str:
-    prefix = _GEO_PREFIX.match(value)
-    if prefix is not None:
-        raise ValueError(
-            f"patterns are base ids and cover every profile: leave out {prefix[0]!r} in {value!r}"
-        )
-    return _pattern(value)
-
-
-def _account(value: Any) -> str:
-    if not isinstance(value, str) or _ACCOUNT.fullmatch(value) is None:
-        raise ValueError(f"expected an account id of 12 digits in quotes, got {value!r}")
-    return value
-
-
-def _operation(value: Any) -> Operation:
-    known = {operation_name(operation): operation for operation in Operation}
-    if value not in known:
-        raise ValueError(f"unknown operation {value!r}: {nearest(str(value), known)}")
-    return known[value]
-
-
-Version = Annotated[int, BeforeValidator(_version)]
-Amount = Annotated[NanoUsd, BeforeValidator(_amount)]
-Count = Annotated[int, BeforeValidator(_count)]
-Earlier = Annotated[int, BeforeValidator(_earlier)]
-LimitName = Annotated[str, AfterValidator(_limit_name)]
-OrgName = Annotated[str, AfterValidator(_org)]
-Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-ModelPattern = Annotated[str, AfterValidator(_model_pattern)]
-AccountId = Annotated[str, BeforeValidator(_account)]
-OperationName = Annotated[Operation, BeforeValidator(_operation)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class BudgetRule(_Part):
-    """Money per calendar period. Every scope of the kind has an account of its own.
-
-    `rolling` counts that many whole periods before the current one as well.
-    """
+class BudgetRule(Part):
+    """Money per period. Every place that the scope names has an account of its own."""
 
     name: LimitName
-    scope: LimitScope
+    """What a refusal calls it. Of budgets of the same name the most specific scope wins."""
+    scope: RuleScope
+    """A kind (org, team, user, …: an account each) or one place such as team/web."""
     period: Period
+    """Calendar windows in the time zone."""
     limit_usd: Amount
+    """USD per window, at most nine decimals, up to 9,007,199."""
     mode: BudgetMode = BudgetMode.HARD
+    """hard: never overspent. soft: reserves an estimate, records an overrun. observe: counts."""
     rolling: Earlier | None = None
+    """Count this many whole periods before the current one as well."""
+    timezone: Zone | None = None
+    """Where this budget's windows begin; the file's time zone if not stated."""
+    warn_at: tuple[WarnAt, ...] = ()
+    """Levels of spend that are told before the limit is met: 80%, 4000 USD."""
+    active: Switch = True
+    """false: the budget is not in force, and replaces the wider one of its name by nothing."""
+    locked: Switch = False
+    """true: a more specific budget of the same name does not replace this one."""
 
 
-class LimitRule(_Part):
-    """Rates per time, for every scope of the kind; and how large one call may be."""
+class LimitRule(Part):
+    """Rates per time, for every place that the scope names; and how large one call may be."""
 
     name: LimitName | None = None
-    scope: LimitScope
+    """What a refusal calls it; the scope if not stated."""
+    scope: RuleScope
+    """A kind (org, team, user, …: counted for each) or one place such as team/web."""
     mode: LimitMode = LimitMode.HARD
+    """hard: refuses. observe: never blocks, only reports."""
     requests_per_second: Count | None = None
+    """Calls that may begin: up to so many at once, refilled continuously."""
     requests_per_minute: Count | None = None
+    """Calls that may begin: up to so many at once, refilled continuously."""
     requests_per_hour: Count | None = None
+    """Calls that may begin: up to so many at once, refilled continuously."""
     tokens_per_minute: Count | None = None
+    """Tokens of input and output: claimed by estimate, corrected after the call."""
     tokens_per_request: Count | None = None
+    """How large one call may be; the smallest that applies counts."""
     concurrency: Count | None = None
+    """Calls that may run at the same time."""
+    active: Switch = True
+    """false: the limit is not in force, and replaces the wider one of its name by nothing."""
+    locked: Switch = False
+    """true: a more specific limit of the same name does not replace this one."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> LimitRule:
-        fields = set(LimitRule.model_fields) - {"name", "scope", "mode"}
+        fields = set(LimitRule.model_fields) - {"name", "scope", "mode", "active", "locked"}
         if all(getattr(self, field) is None for field in fields):
             raise ValueError(f"a limit needs at least one of: {', '.join(sorted(fields))}")
+        if self.mode is LimitMode.OBSERVE and self.tokens_per_request is not None:
+            raise ValueError("tokens_per_request cannot be observed: give it a limit that is hard")
         return self
 
     @property
     def label(self) -> str:
         """The limit's name, or the scope it counts where it has none of its own."""
-        return self.name or self.scope.value
+        return self.name or self.scope.text
 
 
-class ModelRules(_Part):
+class ModelRules(Part):
     """Which models may be called. None: this file does not say, so it does not narrow."""
 
     allow: tuple[ModelPattern, ...] | None = None
+    """Patterns of base ids; each covers every profile and every ARN of the model."""
     deny: tuple[ModelPattern, ...] = ()
+    """Patterns of base ids that may not be called, whatever is allowed."""
     unknown: UnknownModelRule | None = None
+    """What happens to a model that the catalogue does not know."""
     accounts: tuple[AccountId, ...] | None = None
+    """Foreign AWS accounts whose ARNs may be used."""
     endpoints: tuple[Pattern, ...] | None = None
+    """Patterns of ARNs whose model only AWS knows (provisioned, imported, prompts, …)."""
 
 
-class OperationRules(_Part):
+class OperationRules(Part):
     """Which operations may be called. None: this file does not say, so it does not narrow."""
 
     allow: tuple[OperationName, ...] | None = None
+    """Bedrock operations in snake case."""
 
 
-class PolicyDocument(_Part):
+class ScopeSection(Part):
+    """What the calls of one scope may use, in addition to what the file says for all."""
+
+    models: ModelRules = ModelRules()
+    """Which models they may call."""
+    operations: OperationRules = OperationRules()
+    """Which operations they may call."""
+    retries: RetrySection | None = None
+    """How often a call is sent."""
+    targets: tuple[TargetRule, ...] | None = None
+    """Where their calls may be served, in this order."""
+
+
+class EmergencySection(Part):
+    """Amounts that stop everything of the org once they are spent (of everyone, in org `*`)."""
+
+    max_hourly_usd: Amount | None = None
+    """A hard budget per hour. Exhausted, it stops the org for restore_after."""
+    max_daily_usd: Amount | None = None
+    """A hard budget per day. Exhausted, it stops the org for restore_after."""
+    shutdown_at_usd: Amount | None = None
+    """A hard budget per month. Exhausted, it stops the org until a person restores it."""
+    contacts: tuple[Contact, ...] = ()
+    """Who is told."""
+    restore_after: Duration | None = None
+    """After which time an hourly or daily stop ends by itself; 24h if not stated."""
+
+    @model_validator(mode="after")
+    def _stops_something(self) -> EmergencySection:
+        by_time = (self.max_hourly_usd, self.max_daily_usd)
+        if all(amount is None for amount in (*by_time, self.shutdown_at_usd)):
+            raise ValueError(
+                "an emergency needs at least one of: max_hourly_usd, max_daily_usd, shutdown_at_usd"
+            )
+        if self.restore_after is not None and all(amount is None for amount in by_time):
+            raise ValueError("restore_after belongs to max_hourly_usd or max_daily_usd")
+        return self
+
+
+class OutageSection(Part):
+    """What may pass while the ledger is away. None: this file does not say.
+
+    `allowance_usd` is for each data-plane process and outage.
+    """
+
+    budgets: OutageRule | None = None
+    """Calls that a budget binds."""
+    limits: OutageRule | None = None
+    """Calls that a rate or concurrency limit binds."""
+    allowance_usd: Amount | None = None
+    """What budgets let pass with local_allowance, for each data-plane process and outage."""
+    cache: CacheOutageRule | None = None
+    """Cached answers."""
+
+    @model_validator(mode="after")
+    def _allowance_belongs_to_its_rule(self) -> OutageSection:
+        is_chosen = self.budgets is OutageRule.LOCAL_ALLOWANCE
+        if is_chosen is not (self.allowance_usd is not None):
+            raise ValueError("budgets: local_allowance and allowance_usd are stated together")
+        return self
+
+
+class PolicyDocument(Part):
     """One policy file: the rules of one org, or of everyone (`org: "*"`)."""
 
     version: Version
+    """The form of this file: 1."""
     org: OrgName
+    """Whom it binds: the callers of this org, or with "*" everybody in addition to their org's."""
     timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
+    """Where the windows of the budgets begin (IANA name)."""
     budgets: tuple[BudgetRule, ...] = ()
+    """Money per period. All that match a call are enforced."""
     limits: tuple[LimitRule, ...] = ()
+    """Rates, concurrency and request sizes. All that match a call are enforced."""
     models: ModelRules = ModelRules()
+    """Which models may be called."""
     operations: OperationRules = OperationRules()
+    """Which operations may be called."""
+    scopes: dict[RuleScope, ScopeSection] = Field(default_factory=dict)
+    """Models and operations of single scopes: they narrow what the file says for all."""
+    emergency: EmergencySection | None = None
+    """Amounts that stop everything of the org once they are spent."""
+    on_outage: OutageSection = OutageSection()
+    """What may pass while the ledger is away."""
+    retries: RetrySection | None = None
+    """How often a call is sent that upstream did not take."""
+    targets: tuple[TargetRule, ...] | None = None
+    """Where calls may be served, in this order."""

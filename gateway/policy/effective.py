@@ -1,4 +1,4 @@
-"""Which limits apply to whom: the rules of all files that bind one caller, put together.
+"""Which limits apply to whom: the rules of all files that bind one call, put together.
 
 All budgets and limits that match are enforced; allow lists intersect, deny lists unite, and what
 no file allows is refused. Source: policies/README.md.
@@ -6,30 +6,46 @@ no file allows is refused. Source: policies/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
-from zoneinfo import ZoneInfo
 
 from gateway.domain.call import Operation
 from gateway.domain.caller import Caller
 from gateway.domain.decision import Refuse
 from gateway.domain.ids import PolicyVersion
 from gateway.domain.model import IdentifiedModel, ReferenceKind
-from gateway.domain.money import NanoUsd
-from gateway.domain.period import Period
 from gateway.domain.reason import Reason
-from gateway.domain.reservation import Resource
 from gateway.domain.scope import Scope
-from gateway.policy.document import (
-    BudgetMode,
-    LimitMode,
-    LimitRule,
-    PolicyDocument,
-    UnknownModelRule,
-    operation_name,
+from gateway.policy.document import UnknownModelRule, operation_name
+from gateway.policy.limits import (
+    BudgetLimit,
+    ConcurrencyLimit,
+    Emergency,
+    PatternList,
+    RateLimit,
+    RequestSizeLimit,
 )
+from gateway.policy.on_outage import OnOutage, on_outage
 from gateway.policy.parse import PolicySet
+from gateway.policy.resolve import bound_budgets, bound_limits, overrides_of
+from gateway.policy.rule_entries import RuleBook
+from gateway.policy.sections import emergencies, foreign_accounts, pattern_lists, unknown_rule
+from gateway.policy.upstream_rules import RetrySection, TargetRule
+
+__all__ = [  # what binds a call is asked for here, together with its limits
+    "BudgetLimit",
+    "ConcurrencyLimit",
+    "EffectivePolicy",
+    "Emergency",
+    "RateLimit",
+    "RequestSizeLimit",
+    "effective_policy",
+]
+
+_KEPT_CALLS = 8192
+"""How many different callers and scopes an edition remembers its answer for."""
 
 _NAMED_BY_MODEL = frozenset(
     {
@@ -42,49 +58,13 @@ _NAMED_BY_MODEL = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetLimit:
-    """A budget of one scope that binds the call. Units: nano-USD per window of the period.
-
-    `rolling`: how many whole windows before the current one count as well.
-    """
-
-    name: str
-    scope: Scope
-    period: Period
-    zone: ZoneInfo
-    ceiling: NanoUsd
-    mode: BudgetMode
-    rolling: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
-    """A rate of one scope that binds the call. Units: `capacity` requests or tokens a period."""
-
-    name: str
-    scope: Scope
-    resource: Resource
-    capacity: int
-    period_ms: int
-    enforced: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConcurrencyLimit:
-    """How many calls of one scope may run at the same time."""
-
-    name: str
-    scope: Scope
-    limit: int
-    enforced: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EffectivePolicy:
-    """Everything that binds one caller, and which edition of the policy says so.
+    """Everything that binds one call, and which edition of the policy says so.
 
-    `model_allow` and `endpoint_allow` hold one list per file that has one; all must match.
-    `covered` False: no file speaks for this caller, so nothing is allowed. `scopes`: the caller's.
+    `model_allow` and `endpoint_allow` hold one list per section that has one; all must match.
+    `covered` False: no file speaks for this caller, so nothing is allowed. `scopes`: the call's.
+    `retries` and `targets` are of the most specific section that states them; nothing uses them
+    yet.
     """
 
     version: PolicyVersion
@@ -92,15 +72,38 @@ class EffectivePolicy:
     covered: bool
     budgets: tuple[BudgetLimit, ...]
     rates: tuple[RateLimit, ...]
-    max_tokens_per_request: int | None
     unknown_models: UnknownModelRule
     operations: frozenset[Operation]
-    model_allow: tuple[tuple[str, ...], ...]
-    model_deny: tuple[str, ...]
-    endpoint_allow: tuple[tuple[str, ...], ...]
+    model_allow: tuple[PatternList, ...]
+    model_deny: tuple[PatternList, ...]
+    endpoint_allow: tuple[PatternList, ...]
     accounts: frozenset[str]
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    sizes: tuple[RequestSizeLimit, ...] = ()
     scopes: tuple[Scope, ...] = ()
+    emergency: tuple[Emergency, ...] = ()
+    on_outage: OnOutage = field(default_factory=OnOutage)
+    retries: RetrySection | None = None
+    targets: tuple[TargetRule, ...] = ()
+    operation_lists: tuple[str, ...] = ()
+    """Where the lists stand that `operations` is the intersection of, as `file:line`."""
+
+    @property
+    def size_limit(self) -> RequestSizeLimit | None:
+        """The limit of how large the call may be: the smallest that binds it."""
+        return min(self.sizes, key=lambda size: size.tokens, default=None)
+
+    @property
+    def max_tokens_per_request(self) -> int | None:
+        """How large the call may be. Units: tokens."""
+        smallest = self.size_limit
+        return None if smallest is None else smallest.tokens
+
+    def emergency_of(self, budget: BudgetLimit) -> Emergency | None:
+        """What follows when the budget is exhausted; None: it is no emergency budget."""
+        if budget.emergency is None:
+            return None
+        return next(one for one in self.emergency if one.scope == budget.scope)
 
     def refusal(
         self, model: IdentifiedModel, operation: Operation, home_accounts: Collection[str]
@@ -154,15 +157,16 @@ class EffectivePolicy:
         return None
 
     def _pattern_refusal(self, model: IdentifiedModel) -> Refuse | None:
-        names = _names(model)
-        denied_by = next((p for p in self.model_deny if _matches_any((p,), names)), None)
-        if denied_by is not None:
-            return Refuse(
-                reason=Reason.MODEL_NOT_ALLOWED,
-                detail=f"model {model.base_id!r} is denied by {denied_by!r} of models.deny",
-            )
+        names = model_names(model)
+        for denied in self.model_deny:
+            pattern = next((p for p in denied.patterns if matches_any((p,), names)), None)
+            if pattern is not None:
+                return Refuse(
+                    reason=Reason.MODEL_NOT_ALLOWED,
+                    detail=f"model {model.base_id!r} is denied by {pattern!r} of models.deny",
+                )
         listed_itself = model.model is None and self._endpoint_is_listed(model.reference.text)
-        if listed_itself or all(_matches_any(allow, names) for allow in self.model_allow):
+        if listed_itself or all(matches_any(one.patterns, names) for one in self.model_allow):
             return None
         return Refuse(
             reason=Reason.MODEL_NOT_ALLOWED,
@@ -179,115 +183,83 @@ class EffectivePolicy:
 
     def _endpoint_is_listed(self, text: str) -> bool:
         return bool(self.endpoint_allow) and all(
-            _matches_any(allow, (text,)) for allow in self.endpoint_allow
+            matches_any(listed.patterns, (text,)) for listed in self.endpoint_allow
         )
 
 
-def effective_policy(policies: PolicySet, caller: Caller) -> EffectivePolicy:
-    """What binds the caller: the file of everyone (`*`) and the file of the caller's org."""
-    candidates = (policies.everyone, policies.orgs.get(caller.org))
-    documents = [document for document in candidates if document is not None]
-    scopes = {scope.kind.value: scope for scope in caller.scopes}
-    listed = [d.operations.allow for d in documents if d.operations.allow is not None]
+def effective_policy(
+    policies: PolicySet,
+    caller: Caller,
+    *,
+    scopes: tuple[Scope, ...] | None = None,
+    at: datetime | None = None,
+) -> EffectivePolicy:
+    """What binds the call: the file of everyone (`*`), the file of the org, and rules by API.
+
+    `scopes`: all that the call is accounted in; the caller's own if not given. `at` decides which
+    overrides are in force; without an instant none is. Remembered per edition and scopes.
+    """
+    key: tuple[str | None, ...]
+    if scopes is None:
+        key = (caller.org, caller.team, caller.user, caller.application)
+    else:
+        key = (caller.org, *[scope.path for scope in scopes])
+    book = policies.book(caller.org)
+    if book.overrides:
+        key = (*key, str(len(book.overrides_at(at))))
+    found: EffectivePolicy | None = policies.resolved.get(key)
+    if found is None:
+        found = _resolve(policies, book, caller, scopes or caller.scopes, at)
+        if len(policies.resolved) >= _KEPT_CALLS:
+            policies.resolved.clear()
+        policies.resolved[key] = found
+    return found
+
+
+def _resolve(
+    policies: PolicySet,
+    book: RuleBook,
+    caller: Caller,
+    scopes: tuple[Scope, ...],
+    at: datetime | None,
+) -> EffectivePolicy:
+    by_kind = {scope.kind: scope for scope in scopes}
+    about = overrides_of(book.overrides_at(at), by_kind)
+    limits = bound_limits(book, by_kind, about)
+    sections = [
+        section
+        for section in book.sections
+        if section.selector is None or section.selector.match(by_kind) is not None
+    ]
+    listed = [s.operations.allow for s in sections if s.operations.allow is not None]
     return EffectivePolicy(
         version=policies.version,
         org=caller.org,
-        covered=bool(documents),
-        budgets=tuple(
-            BudgetLimit(
-                name=rule.name,
-                scope=scopes[rule.scope.value],
-                period=rule.period,
-                zone=document.timezone,
-                ceiling=rule.limit_usd,
-                mode=rule.mode,
-                rolling=rule.rolling or 0,
-            )
-            for document in documents
-            for rule in document.budgets
-            if rule.scope.value in scopes
+        covered=book.covered,
+        budgets=bound_budgets(book, by_kind, about),
+        rates=limits.rates,
+        unknown_models=unknown_rule(sections),
+        operations=frozenset(Operation).intersection(*listed) if book.covered else frozenset(),
+        model_allow=pattern_lists(sections, "allow"),
+        model_deny=pattern_lists(sections, "deny"),
+        endpoint_allow=pattern_lists(sections, "endpoints"),
+        accounts=foreign_accounts(sections),
+        concurrency=limits.concurrency,
+        sizes=limits.sizes,
+        scopes=scopes,
+        emergency=emergencies(book, by_kind),
+        on_outage=on_outage(policies, caller.org),
+        retries=next((s.retries for s in reversed(sections) if s.retries is not None), None),
+        targets=next((s.targets for s in reversed(sections) if s.targets is not None), ()),
+        operation_lists=tuple(
+            section.source("operations", "allow")
+            for section in sections
+            if section.operations.allow is not None
         ),
-        rates=tuple(
-            rate
-            for document in documents
-            for rule in document.limits
-            if rule.scope.value in scopes
-            for rate in _rates(rule, scopes[rule.scope.value])
-        ),
-        max_tokens_per_request=_smallest_request_limit(documents, scopes),
-        unknown_models=_unknown_rule(documents),
-        operations=frozenset(Operation).intersection(*listed) if documents else frozenset(),
-        model_allow=tuple(d.models.allow for d in documents if d.models.allow is not None),
-        model_deny=tuple(pattern for d in documents for pattern in d.models.deny),
-        endpoint_allow=tuple(
-            d.models.endpoints for d in documents if d.models.endpoints is not None
-        ),
-        accounts=_accounts(documents),
-        concurrency=tuple(
-            ConcurrencyLimit(
-                name=f"{rule.label} concurrency",
-                scope=scopes[rule.scope.value],
-                limit=rule.concurrency,
-                enforced=rule.mode is LimitMode.HARD,
-            )
-            for document in documents
-            for rule in document.limits
-            if rule.scope.value in scopes and rule.concurrency is not None
-        ),
-        scopes=caller.scopes,
     )
 
 
-def _rates(rule: LimitRule, scope: Scope) -> list[RateLimit]:
-    stated = (
-        ("requests per second", Resource.REQUESTS, rule.requests_per_second, 1_000),
-        ("requests per minute", Resource.REQUESTS, rule.requests_per_minute, 60_000),
-        ("requests per hour", Resource.REQUESTS, rule.requests_per_hour, 3_600_000),
-        ("tokens per minute", Resource.TOKENS, rule.tokens_per_minute, 60_000),
-    )
-    return [
-        RateLimit(
-            name=f"{rule.label} {what}",
-            scope=scope,
-            resource=resource,
-            capacity=capacity,
-            period_ms=period_ms,
-            enforced=rule.mode is LimitMode.HARD,
-        )
-        for what, resource, capacity, period_ms in stated
-        if capacity is not None
-    ]
-
-
-def _smallest_request_limit(
-    documents: Sequence[PolicyDocument], scopes: Collection[str]
-) -> int | None:
-    stated = [
-        rule.tokens_per_request
-        for document in documents
-        for rule in document.limits
-        if rule.scope.value in scopes
-        and rule.mode is LimitMode.HARD
-        and rule.tokens_per_request is not None
-    ]
-    return min(stated, default=None)
-
-
-def _unknown_rule(documents: Sequence[PolicyDocument]) -> UnknownModelRule:
-    stated = {document.models.unknown for document in documents} - {None}
-    return (
-        UnknownModelRule.CEILING
-        if stated == {UnknownModelRule.CEILING}
-        else UnknownModelRule.REFUSE
-    )
-
-
-def _accounts(documents: Sequence[PolicyDocument]) -> frozenset[str]:
-    stated = [frozenset(d.models.accounts) for d in documents if d.models.accounts is not None]
-    return frozenset.intersection(*stated) if stated else frozenset()
-
-
-def _names(model: IdentifiedModel) -> tuple[str, ...]:
+def model_names(model: IdentifiedModel) -> tuple[str, ...]:
     """All names of the model behind the reference: its id, its aliases, and what was asked for."""
     if model.model is None:
         return (model.base_id,)
@@ -295,5 +267,6 @@ def _names(model: IdentifiedModel) -> tuple[str, ...]:
     return (model.model.id, *model.model.aliases, *asked)
 
 
-def _matches_any(patterns: Collection[str], names: Collection[str]) -> bool:
+def matches_any(patterns: Collection[str], names: Collection[str]) -> bool:
+    """Whether one of the names matches one of the patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from gateway.documents.checked import check_document
 from gateway.documents.marked_yaml import (
@@ -16,20 +17,43 @@ from gateway.documents.marked_yaml import (
     read_marked_yaml,
 )
 from gateway.domain.ids import PolicyVersion
-from gateway.policy.document import EVERYONE, LimitScope, PolicyDocument
+from gateway.policy.consistency import book_problems, scope_problems
+from gateway.policy.document import EVERYONE, PolicyDocument
+from gateway.policy.managed import NOTHING_MANAGED, ManagedRules
+from gateway.policy.rule_entries import RuleBook, SourcedDocument
+from gateway.policy.rulebook import rule_book
+
+NOT_YET = MappingProxyType(
+    {
+        "ladder": "degradation levels",
+        "cache": "the answer cache",
+        "rules": "control rules",
+    }
+)
+"""Sections that are planned, and that nothing would carry out if a file had them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySet:
-    """All policy files of a gateway, as one edition.
+    """All rules of a gateway, as one edition: policy files, and what was made by API.
 
-    Invariant: within what binds one caller, the names of budgets are unique, and so are the
-    labels of limits: a refusal names one rule.
+    Invariant: within what binds one caller a name is one rule, or rules that replace each other: a
+    refusal names one rule. `resolved` remembers what was looked up (see `effective_policy`).
     """
 
     version: PolicyVersion
     everyone: PolicyDocument | None
     orgs: Mapping[str, PolicyDocument]
+    managed: ManagedRules = NOTHING_MANAGED
+    files: Mapping[str, SourcedDocument] = field(default_factory=dict)
+    books: Mapping[str, RuleBook] = field(default_factory=dict)
+    resolved: dict[tuple[str | None, ...], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def book(self, org: str) -> RuleBook:
+        """All rules that can bind the callers of an org."""
+        return self.books.get(org) or self.books[EVERYONE]
 
 
 def parse_policies(files: Mapping[str, str]) -> PolicySet:
@@ -37,104 +61,109 @@ def parse_policies(files: Mapping[str, str]) -> PolicySet:
 
     Raises: DocumentError with all problems of all files: file, line, column, what was expected.
     """
+    return compile_rules(files, NOTHING_MANAGED)
+
+
+def compile_rules(files: Mapping[str, str], managed: ManagedRules) -> PolicySet:
+    """The rules that these files (name → text) and those made by API make together.
+
+    Raises: DocumentError with all problems: file, line, column (or `api:ID`), what was expected.
+    """
     problems: list[Problem] = []
-    read: list[tuple[MarkedDocument, PolicyDocument]] = []
+    read: list[SourcedDocument] = []
     for name in sorted(files):
         try:
-            marked = read_marked_yaml(files[name], name)
-            read.append((marked, check_document(marked, PolicyDocument)))
+            read.append(_read(files[name], name))
         except DocumentError as exc:
             problems += exc.problems
-    orgs: dict[str, PolicyDocument] = {}
-    homes: dict[str, str] = {}
-    for marked, document in read:
-        if document.org in orgs:
-            what = f"org {document.org!r} has a file already: {homes[document.org]}"
-            problems.append(marked.problem(("org",), what))
-        orgs[document.org] = document
-        homes[document.org] = marked.file
-        problems += _scope_problems(marked, document)
-    everyone = next((pair for pair in read if pair[1].org == EVERYONE), None)
-    for marked, document in read:
-        beside = everyone if document.org != EVERYONE else None
-        problems += _repeated_names(marked, document, beside)
+    by_org: dict[str, SourcedDocument] = {}
+    for file in read:
+        org = file.document.org
+        if org in by_org:
+            what = f"org {org!r} has a file already: {by_org[org].marked.file}"
+            problems.append(file.marked.problem(("org",), what))
+        by_org[org] = file
+        problems += scope_problems(file)
     if problems:
         raise DocumentError(problems)
+    books = _books(by_org, managed)
+    found = {problem for book in books.values() for problem in book_problems(book)}
+    if found:
+        raise DocumentError(found)
+    documents = {org: file.document for org, file in by_org.items()}
     return PolicySet(
-        version=_version(files),
-        everyone=orgs.pop(EVERYONE, None),
-        orgs=MappingProxyType(orgs),
+        version=_version(files, managed),
+        everyone=documents.pop(EVERYONE, None),
+        orgs=MappingProxyType(documents),
+        managed=managed,
+        files=MappingProxyType(by_org),
+        books=MappingProxyType(books),
     )
 
 
-def _scope_problems(marked: MarkedDocument, document: PolicyDocument) -> list[Problem]:
-    """The platform's own limits belong to the platform's own file: no org sets them for others."""
-    if document.org == EVERYONE:
-        return []
-    scopes = {
-        "budgets": [budget.scope for budget in document.budgets],
-        "limits": [limit.scope for limit in document.limits],
-    }
-    return [
-        marked.problem(
-            (section, at, "scope"), "the scope 'platform' is set in the file of org '*' only"
+def _read(text: str, name: str) -> SourcedDocument:
+    marked = read_marked_yaml(text, name)
+    problems = list(_empty_values(marked, marked.value, ()))
+    if isinstance(marked.value, dict):
+        problems += [
+            Problem(name, marked.key_mark((key,)), _not_yet(key))
+            for key in NOT_YET
+            if key in marked.value
+        ]
+    if problems:
+        raise DocumentError(problems)
+    return SourcedDocument(document=check_document(marked, PolicyDocument), marked=marked)
+
+
+def _empty_values(marked: MarkedDocument, value: Any, path: Path) -> Iterable[Problem]:
+    """Keys and list items without a value: never meant, and `allow:` alone would allow all."""
+    if value is None and path:
+        yield Problem(
+            marked.file,
+            marked.key_mark(path),
+            f"{path[-1]}: expected a value, there is none"
+            if isinstance(path[-1], str)
+            else "expected a value, there is none",
         )
-        for section, listed in scopes.items()
-        for at, scope in enumerate(listed)
-        if scope is LimitScope.PLATFORM
-    ]
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _empty_values(marked, inner, (*path, key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _empty_values(marked, inner, (*path, at))
 
 
-def _repeated_names(
-    marked: MarkedDocument,
-    document: PolicyDocument,
-    beside: tuple[MarkedDocument, PolicyDocument] | None,
-) -> list[Problem]:
-    taken: dict[str, str] = {}
-    if beside is not None:
-        everyone_file, everyone = beside
-        taken = {
-            name: _where(everyone_file, path) for name, path in _account_names(everyone).items()
-        }
-    problems: list[Problem] = []
-    for name, path in _account_names(document, problems, marked).items():
-        if name in taken:
-            what = f"{name} is used already: {taken[name]} (both bind; give it a name of its own)"
-            problems.append(marked.problem(path, what))
-    return problems
+def _not_yet(key: str) -> str:
+    return f"{key!r} is not there yet: this gateway has no {NOT_YET[key]}, so take the section out"
 
 
-def _account_names(
-    document: PolicyDocument,
-    problems: list[Problem] | None = None,
-    marked: MarkedDocument | None = None,
-) -> dict[str, Path]:
-    """Each rule's name as people read it, and where it stands; repeats go to `problems`."""
-    named: list[tuple[str, Path]] = [
-        (f"the budget name {budget.name!r}", ("budgets", at, "name"))
-        for at, budget in enumerate(document.budgets)
-    ]
-    named += [
-        (f"the limit name {limit.label!r}", ("limits", at, "name"))
-        for at, limit in enumerate(document.limits)
-    ]
-    found: dict[str, Path] = {}
-    for name, path in named:
-        if name in found and problems is not None and marked is not None:
-            what = f"{name} is used already: {_where(marked, found[name])}"
-            problems.append(marked.problem(path, what))
-        found.setdefault(name, path)
-    return found
+def _books(by_org: Mapping[str, SourcedDocument], managed: ManagedRules) -> dict[str, RuleBook]:
+    """The rules of each org that has any of its own, and those of everyone."""
+    everyone = [by_org[EVERYONE]] if EVERYONE in by_org else []
+    names = dict.fromkeys(
+        [
+            EVERYONE,
+            *by_org,
+            *(budget.org for budget in managed.budgets),
+            *(override.org for override in managed.overrides),
+        ]
+    )
+    return {
+        org: rule_book(
+            everyone + ([by_org[org]] if org != EVERYONE and org in by_org else []),
+            [budget for budget in managed.budgets if budget.org in (EVERYONE, org)],
+            [override for override in managed.overrides if override.org in (EVERYONE, org)],
+        )
+        for org in names
+    }
 
 
-def _where(marked: MarkedDocument, path: Path) -> str:
-    return f"{marked.file} line {marked.mark(path).line}"
-
-
-def _version(files: Mapping[str, str]) -> PolicyVersion:
-    """Equal for equal files, wherever their folder lies."""
+def _version(files: Mapping[str, str], managed: ManagedRules) -> PolicyVersion:
+    """Equal for equal rules, wherever their folder lies."""
     digest = hashlib.sha256()
     for name in sorted(files):
         text = files[name].encode()
         digest.update(len(text).to_bytes(8, "big") + text)
+    if managed != NOTHING_MANAGED:
+        digest.update(managed.model_dump_json().encode())
     return PolicyVersion(digest.hexdigest()[:12])

@@ -191,9 +191,12 @@ def leaves_seconds_open(facts: CallFacts, sheet: PriceSheet) -> bool:
 
 def expected_tokens(facts: CallFacts, model: IdentifiedModel, output_tokens: int) -> int:
     """How many tokens the call will probably use: what token rates claim, corrected afterwards."""
-    written = _expected_input(facts, model.family)
-    spoken = min(output_tokens, EXPECTED_OUTPUT_TOKENS * facts.choices)
-    return written + spoken
+    return _expected_input(facts, model.family) + expected_output(facts, output_tokens)
+
+
+def expected_output(facts: CallFacts, output_tokens: int) -> int:
+    """How many of the tokens that the call will probably use are its answer."""
+    return min(output_tokens, EXPECTED_OUTPUT_TOKENS * facts.choices)
 
 
 def _visible_tokens(facts: CallFacts, family: Family) -> int:

@@ -13,6 +13,7 @@ from gateway.domain.tokens import ServiceTier, Unit
 from gateway.pricing.cost import EXACT, PLAIN_TOKENS, charged, unit_price
 from gateway.pricing.estimate import (
     OutputLimitUnknown,
+    expected_output,
     expected_tokens,
     input_bound,
     output_bound,
@@ -65,11 +66,17 @@ def quote(
     else:
         with localcontext(EXACT):
             hold, dearest = _dearest(bounds, kinds, sheet, facts)
+    tokens, spoken = (
+        expected_tokens(facts, model, output.tokens),
+        expected_output(facts, output.tokens),
+    )
+    likely = _Bounds(prompt=tokens - spoken, output=spoken, units=bounds.units)
     return Quote(
         hold_nano_usd=charged(hold),
+        expected_nano_usd=charged(_expected(likely, sheet.row(dearest), sheet, hold)),
         input_tokens_bound=bounds.prompt,
         output_tokens_bound=output.tokens,
-        expected_tokens=expected_tokens(facts, model, output.tokens),
+        expected_tokens=tokens,
         max_output_tokens=output.limit,
         inject_max_tokens=output.inject,
         sheet=_dearest_first(sheet, dearest),
@@ -116,6 +123,16 @@ def _most(bounds: _Bounds, kinds: tuple[str, ...], row: PriceRow, sheet: PriceSh
     for unit, count in bounds.units:
         usd += count * unit_price(unit, row, sheet)[0]
     return usd
+
+
+def _expected(likely: _Bounds, row: PriceRow, sheet: PriceSheet, hold: Decimal) -> Decimal:
+    """What the tokens that a call will probably use cost, none of them from a cache."""
+    band = next(
+        (b for b in reversed(row.bands) if b.above_input_tokens < likely.prompt), row.bands[0]
+    )
+    tokens = likely.prompt * band.rates.input + likely.output * band.rates.output
+    units = sum((count * unit_price(unit, row, sheet)[0] for unit, count in likely.units), _NOTHING)
+    return min(hold, tokens.scaleb(-6) + row.per_call_usd + units)
 
 
 def _input_kinds(facts: CallFacts, family: Family) -> tuple[str, ...]:

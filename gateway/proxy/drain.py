@@ -13,7 +13,7 @@ from gateway.proxy.caller_side import CallerSide
 
 T = TypeVar("T")
 
-_LAST_S = 5.0
+LAST_S = 5.0
 """How long a stopping process waits for what cut calls still owe the ledger."""
 
 
@@ -109,7 +109,7 @@ class Calls:
         late = set(self._calls)
         for task in late:
             task.cancel()
-        await self._rest(_LAST_S)
+        await self._rest(LAST_S)
         return len(late)
 
     async def _rest(self, timeout_s: float) -> None:

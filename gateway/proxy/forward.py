@@ -8,6 +8,11 @@ from gateway.bedrock.exchange import Headers, Upstream, UpstreamExchange, Upstre
 from gateway.bedrock.headers import request_headers_for_upstream
 from gateway.bedrock.model_id import upstream_path
 from gateway.bedrock.rewrite import request_metadata_header, rewrite_body
+from gateway.domain.attribution import (
+    Attribution,
+    attributed_application,
+    attributed_user,
+)
 from gateway.domain.call import Operation
 from gateway.domain.caller import Caller
 from gateway.domain.errors import GatewayError
@@ -44,7 +49,7 @@ def upstream_request(admitted: AdmittedCall) -> UpstreamRequest:
     call, identified = admitted.call, admitted.identified
     quote = admitted.admitted.context.quote
     operation = call.operation
-    tags = caller_tags(call.request_id, identified.authenticated.caller)
+    tags = caller_tags(call.request_id, identified.authenticated.caller, identified.attribution)
     body = rewrite_body(
         operation,
         identified.model.family,
@@ -66,15 +71,15 @@ def upstream_request(admitted: AdmittedCall) -> UpstreamRequest:
     )
 
 
-def caller_tags(request_id: RequestId, caller: Caller) -> dict[str, str]:
+def caller_tags(request_id: RequestId, caller: Caller, attribution: Attribution) -> dict[str, str]:
     """Who it was, for AWS's invocation logs (PX-5). The caller cannot choose these keys."""
     tags = {
         "gateway-request-id": str(request_id),
         "gateway-key": str(caller.key_id),
         "gateway-org": caller.org,
         "gateway-team": caller.team,
-        "gateway-user": caller.user,
-        "gateway-application": caller.application,
+        "gateway-user": attributed_user(caller, attribution),
+        "gateway-application": attributed_application(caller, attribution),
     }
     return {name: value for name, value in tags.items() if value is not None}
 

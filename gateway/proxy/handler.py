@@ -34,6 +34,7 @@ from gateway.proxy.forward import Forward
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify
 from gateway.proxy.relay import Relay, Relayed
+from gateway.proxy.running_calls import RunningCall, RunningCalls
 from gateway.proxy.settle import Hold, Settle
 from gateway.proxy.stage_values import AdmittedCall, IdentifiedCall
 
@@ -73,6 +74,7 @@ class Handler:
         calls: Calls,
         health: Health,
         bodies: BodyBudget,
+        running: RunningCalls,
         *,
         observer: Observer,
         clock: Clock,
@@ -83,6 +85,7 @@ class Handler:
         self._calls = calls
         self._health = health
         self._bodies = bodies
+        self._running = running
         self._observer = observer
         self._clock = clock
         self._ids = ids
@@ -145,27 +148,39 @@ class Handler:
         async with stages.settle.hold(admitted) as hold:
             if caller.is_gone:
                 return  # nothing was sent, and nobody would read the answer
-            exchange = await self._sent(admitted, hold)
-            try:
-                headers = admitted_headers(admitted)
-                relayed = await stages.relay(admitted, exchange, caller, headers)
-            finally:
-                await exchange.close()
+            with self._running.call(admitted.scopes) as running:
+                exchange = await self._sent(admitted, hold, running)
+                try:
+                    headers = admitted_headers(admitted)
+                    relayed = await stages.relay(
+                        admitted, exchange, caller, headers, running=running
+                    )
+                finally:
+                    await exchange.close()
+            hold.is_awaited = running.stop is None
             self._note_outcome(admitted, hold, exchange, relayed, caller)
         await stages.relay.end(relayed, admitted, caller)
         if relayed.failure is not None and not caller.has_started:
             raise relayed.failure
 
-    async def _sent(self, admitted: AdmittedCall, hold: Hold) -> UpstreamExchange:
+    async def _sent(
+        self, admitted: AdmittedCall, hold: Hold, running: RunningCall
+    ) -> UpstreamExchange:
         try:
-            return await self._stages.forward(admitted, hold.sending)
+            async with running.cuttable():
+                return await self._stages.forward(admitted, hold.sending)
         except GatewayError as error:
+            hold.is_awaited = running.stop is None
             if error.reason in _NEVER_SENT:
                 hold.unbilled()
             elif hold.was_sent:
                 hold.ended(
                     Ending(
-                        status=CallStatus.UPSTREAM_ERROR,
+                        status=(
+                            CallStatus.UPSTREAM_ERROR
+                            if running.stop is None
+                            else CallStatus.GATEWAY_ERROR
+                        ),
                         measurement=None,
                         error=error.reason.value,
                         latency_ms=self._since(admitted.call.received_s),

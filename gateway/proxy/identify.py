@@ -18,6 +18,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.model import IdentifiedModel, ModelReference, ReferenceKind, RegionScope
 from gateway.domain.reason import Reason
 from gateway.pricing.catalogue import ModelCatalogue
+from gateway.proxy.attribute import attribute
 from gateway.proxy.stage_values import AuthenticatedCall, IdentifiedCall
 
 _REMEMBERED_PROFILES = 4096
@@ -126,14 +127,20 @@ class Identify:
     async def __call__(self, authenticated: AuthenticatedCall) -> IdentifiedCall:
         """The call with its model and facts.
 
-        Raises: GatewayError(MALFORMED_PATH | MALFORMED_BODY).
+        Raises: GatewayError(MALFORMED_PATH | MALFORMED_BODY | MALFORMED_HEADER |
+        END_USER_NOT_ALLOWED).
         """
         call = authenticated.call
         if call.route.model_text is None:
             raise GatewayError(Reason.MALFORMED_PATH, "the path names no model")
         model = await self.model(call.route.model_text, authenticated.region)
         facts = read_facts(call.operation, model.family, call.headers, call.body)
-        return IdentifiedCall(authenticated=authenticated, model=model, facts=facts)
+        return IdentifiedCall(
+            authenticated=authenticated,
+            model=model,
+            facts=facts,
+            attribution=attribute(authenticated, dict(facts.request_metadata)),
+        )
 
     async def model(self, text: str, region: str) -> IdentifiedModel:
         """The model that an id or ARN stands for. Raises: GatewayError(MALFORMED_PATH)."""

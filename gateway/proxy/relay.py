@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -19,9 +20,11 @@ from gateway.metering.stream_meter import StreamMeter
 from gateway.pricing.estimate import leaves_seconds_open
 from gateway.proxy.caller_side import CallerSide
 from gateway.proxy.drain import Drains
+from gateway.proxy.running_calls import RunningCall
 from gateway.proxy.stage_values import AdmittedCall
 
 _OK = 200
+_LAST_WORD_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +63,15 @@ class Relay:
         exchange: UpstreamExchange,
         caller: CallerSide,
         gateway_headers: Headers,
+        *,
+        running: RunningCall | None = None,
     ) -> Relayed:
-        """Copies the answer and measures it. Does not raise: a failure is part of the outcome."""
+        """Copies the answer and measures it. Does not raise: a failure is part of the outcome.
+
+        An emergency stop ends a stream behind the event that is on its way, else at once.
+        """
         operation = admitted.call.operation
+        running = running or RunningCall()
         # An error that precedes a stream comes as plain JSON.
         is_stream = exchange.status == _OK and operation.streams
         meter = _meter(admitted, exchange)
@@ -72,23 +81,21 @@ class Relay:
             (*response_headers_for_caller(exchange.headers), *gateway_headers),
             length=int(length) if length is not None and length.isdigit() else None,
         )
-        first_byte_s: float | None = None
-        tail = b""
+        passage = _Passage(meter=meter, is_stream=is_stream)
         failure: GatewayError | None = None
         try:
-            async with aclosing(
-                self._drains.watch(exchange.chunks(self._bounds.idle_timeout_s), caller)
-            ) as chunks:
+            async with (
+                running.cuttable(passage.is_between),
+                aclosing(
+                    self._drains.watch(exchange.chunks(self._bounds.idle_timeout_s), caller)
+                ) as chunks,
+            ):
                 async for chunk in chunks:
-                    if first_byte_s is None:
-                        first_byte_s = self._clock.monotonic_s()
-                    meter.feed(chunk)
-                    if is_stream:
-                        await caller.write(chunk)
-                    else:
-                        if tail:
-                            await caller.write(tail)
-                        tail = chunk
+                    if passage.first_byte_s is None:
+                        passage.first_byte_s = self._clock.monotonic_s()
+                    await passage.take(chunk, caller)
+                    if running.stop is not None and passage.is_between():
+                        running.check()
         except GatewayError as error:
             failure = error
         if failure is None and _is_cut(meter):
@@ -98,10 +105,10 @@ class Relay:
         measurement = meter.finish(complete=failure is None)
         return Relayed(
             measurement=measurement if exchange.status == _OK else None,
-            first_byte_s=first_byte_s,
-            tail=tail,
+            first_byte_s=passage.first_byte_s,
+            tail=passage.tail,
             failure=failure,
-            at_boundary=meter.at_boundary,
+            at_boundary=meter.at_boundary and not passage.is_writing,
         )
 
     @staticmethod
@@ -117,11 +124,44 @@ class Relay:
             return
         if not caller.has_started:
             return
-        if admitted.call.operation.streams and relayed.at_boundary:
-            await caller.write(exception_frame(admitted.call.operation, relayed.failure))
-            await caller.finish()
+        if not (admitted.call.operation.streams and relayed.at_boundary):
+            caller.abort()
             return
-        caller.abort()
+        frame = exception_frame(admitted.call.operation, relayed.failure)
+        is_stopped = relayed.failure.reason is Reason.EMERGENCY_STOP
+        try:
+            # Who stalls gets no more time to read what was stopped.
+            async with asyncio.timeout(_LAST_WORD_S if is_stopped else None):
+                await caller.write(frame)
+                await caller.finish()
+        except TimeoutError:
+            caller.abort()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Passage:
+    """How far an answer has passed. `is_writing`: a piece of it may be half-way to the caller."""
+
+    meter: Meter
+    is_stream: bool
+    first_byte_s: float | None = None
+    tail: bytes = b""
+    is_writing: bool = False
+
+    def is_between(self) -> bool:
+        """Whether the answer can end here: an event stream only behind a whole event."""
+        return not self.is_stream or (self.meter.at_boundary and not self.is_writing)
+
+    async def take(self, chunk: bytes, caller: CallerSide) -> None:
+        """Passes a piece on; of a plain body, the one before it."""
+        self.meter.feed(chunk)
+        passing = chunk
+        if not self.is_stream:
+            passing, self.tail = self.tail, chunk
+        if passing:
+            self.is_writing = True
+            await caller.write(passing)
+            self.is_writing = False
 
 
 def _is_cut(meter: Meter) -> bool:

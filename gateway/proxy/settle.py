@@ -15,12 +15,11 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gateway.admission.ports import Ledger, Outbox, OwedEnding, Voiding
-from gateway.admission.settlement import Ending, conclude, draft_record
+from gateway.admission.settlement import Ending, conclude, unsettled_record
 from gateway.domain.clock import Clock
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.ids import RequestId
 from gateway.domain.observer import (
     CallSettled,
@@ -30,29 +29,52 @@ from gateway.domain.observer import (
     SettlementFailed,
     UnexpectedError,
 )
+from gateway.domain.reason import Reason
 from gateway.domain.record import CallStatus, UsageRecord
 from gateway.domain.reservation import Posting, Rank
 from gateway.journal.codec import encode_record
 from gateway.proxy.drain import Calls
 from gateway.proxy.stage_values import AdmittedCall
 
+_RETRY_AFTER_S = 1.0
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def _whole(record: UsageRecord) -> UsageRecord:
+    return record
 
 
 @dataclass(slots=True)
 class Hold:
-    """The open hold of one call. `was_sent` turns true before the first byte leaves for AWS."""
+    """The open hold of one call. `was_sent` turns true before the first byte leaves for AWS.
+
+    `is_awaited`: its caller hears of the end once the ledger knows. Who is stopped hears at once.
+    `shorten` as `Settle` has it.
+    """
 
     admitted: AdmittedCall
     outbox: Outbox
+    shorten: Callable[[UsageRecord], UsageRecord] = _whole
     was_sent: bool = False
     ending: Ending | None = None
     is_unbilled: bool = False
     http_status: int | None = None
+    is_awaited: bool = True
 
     def sending(self) -> None:
-        """From here on the call may be billed, which is noted before it is so."""
-        self.outbox.intent(worst_case(self.admitted))
+        """From here on the call may be billed, which is noted before it is so.
+
+        Raises: GatewayError if neither ledger nor outbox would remember the call.
+        """
+        is_noted = self.outbox.intent(worst_case(self.admitted, self.shorten))
+        if self.admitted.admitted.is_local and not is_noted:
+            raise GatewayError(
+                Reason.LEDGER_UNAVAILABLE,
+                "The ledger is away, and what the call costs cannot be written down. "
+                "Nothing was spent; send the request again.",
+                fault=Fault.GATEWAY,
+                retry_after_s=_RETRY_AFTER_S,
+            )
         self.was_sent = True
 
     def unbilled(self, http_status: int | None = None) -> None:
@@ -69,7 +91,8 @@ class Settle:
     """The last stage: turns the outcome of a hold into one ledger call.
 
     Units: `pauses_s` seconds before each further attempt while ledger and outbox are both away.
-    `shorten` gives a record as the journal gets it, which has little room at times.
+    `shorten` gives a record as the journal gets it, which has little room at times. `left` is told
+    of every call that has come to its end.
     """
 
     def __init__(
@@ -81,7 +104,8 @@ class Settle:
         clock: Clock,
         *,
         pauses_s: Sequence[float] = _PAUSES_S,
-        shorten: Callable[[UsageRecord], UsageRecord] = lambda record: record,
+        shorten: Callable[[UsageRecord], UsageRecord] = _whole,
+        left: Callable[[AdmittedCall], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._outbox = outbox
@@ -90,16 +114,19 @@ class Settle:
         self._clock = clock
         self._pauses_s = pauses_s
         self._shorten = shorten
+        self._left = left
 
     @asynccontextmanager
     async def hold(self, admitted: AdmittedCall) -> AsyncIterator[Hold]:
         """The scope of a hold. Leaving it, by any way, leaves an ending."""
-        hold = Hold(admitted=admitted, outbox=self._outbox)
+        hold = Hold(admitted=admitted, outbox=self._outbox, shorten=self._shorten)
         try:
             yield hold
         finally:
             # A cancelled call still owes the ledger its ending, so that runs in its own task.
-            await asyncio.shield(self._calls.own(self._end(hold)))
+            closing = self._calls.own(self._close(hold))
+            if hold.is_awaited:
+                await asyncio.shield(closing)
 
     def release(self, request_id: RequestId) -> None:
         """Ends a hold that may or may not stand, since the ledger's answer was lost.
@@ -107,6 +134,12 @@ class Settle:
         The void of an unknown id leaves a tombstone, which kills a reserve that arrives late.
         """
         self._calls.own(self._settle(Voiding(request_id=request_id), None))
+
+    async def _close(self, hold: Hold) -> None:
+        try:
+            await self._end(hold)
+        finally:
+            self._left(hold.admitted)
 
     async def _end(self, hold: Hold) -> None:
         try:
@@ -188,19 +221,15 @@ class Settle:
         )
 
 
-def worst_case(admitted: AdmittedCall) -> Posting:
+def worst_case(
+    admitted: AdmittedCall, shorten: Callable[[UsageRecord], UsageRecord] = _whole
+) -> Posting:
     """What is charged if nobody sees how the call ends: its hold, rank 1, marked."""
     terms = admitted.admitted
-    record = draft_record(
-        terms.context,
-        hold_nano_usd=terms.hold_nano_usd,
-        at=datetime.fromtimestamp(terms.at_ms / 1000, UTC),
-        accounts=terms.accounts,
-    )
     return Posting(
         request_id=admitted.call.request_id,
         charge=terms.hold_nano_usd,
         tokens=terms.context.quote.expected_tokens,
         rank=Rank.CONSERVATIVE,
-        record=encode_record(record),
+        record=encode_record(shorten(unsettled_record(terms))),
     )

@@ -8,10 +8,13 @@ from datetime import datetime
 from gateway.admission.settlement import Admitted
 from gateway.bedrock.exchange import Headers
 from gateway.bedrock.routes import Route
+from gateway.domain.attribution import NOTHING_SAID, Attribution
 from gateway.domain.call import CallFacts, Operation
 from gateway.domain.caller import Caller
 from gateway.domain.ids import RequestId
 from gateway.domain.model import IdentifiedModel
+from gateway.domain.reservation import Rung
+from gateway.domain.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +58,12 @@ class AuthenticatedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifiedCall:
-    """An authenticated call together with the model behind its id, and what its body says."""
+    """An authenticated call, the model behind its id, what its body says, and for whom it runs."""
 
     authenticated: AuthenticatedCall
     model: IdentifiedModel
     facts: CallFacts
+    attribution: Attribution = NOTHING_SAID
 
     @property
     def call(self) -> BedrockCall:
@@ -69,11 +73,17 @@ class IdentifiedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedCall:
-    """A call whose worst case is held in the ledger. Made by `admit` and nobody else."""
+    """A call whose worst case is held in the ledger. Made by `admit` and nobody else.
+
+    `rung`: as what it runs, and whose places it has until it ends. A stop of any of `scopes` ends
+    it.
+    """
 
     identified: IdentifiedCall
     admitted: Admitted
     admitted_at: datetime
+    rung: Rung | None = None
+    scopes: tuple[Scope, ...] = ()
 
     @property
     def call(self) -> BedrockCall:

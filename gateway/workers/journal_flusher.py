@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import ComponentFailed, Observer, UnexpectedError
+from gateway.domain.reason import Reason
 from gateway.journal.batch import MAX_ACTIONS, full_jitter_s
 from gateway.journal.codec import UnreadableDocumentError, decode_document
 from gateway.journal.ports import DeadLetters, JournalEntry, JournalStream, UsageTable
@@ -33,11 +34,13 @@ class FlushBounds:
     """How much is taken at once, how long to wait for it, how long to go on after a stop.
 
     Units: entries, milliseconds, seconds. `entries` is some transactions' worth: one batch that
-    has to wait does not mean a round trip to the stream for each.
+    has to wait does not mean a round trip to the stream for each. `helping_s`: how long a helping
+    may be on its way; a reader that is silent for longer than 30 s is taken for dead.
     """
 
     entries: int = 4 * MAX_ACTIONS
     wait_ms: int = 200
+    helping_s: float = 20.0
     drain_s: float = 10.0
 
 
@@ -60,14 +63,32 @@ class JournalFlusher:
         self._observer = observer
         self._bounds = bounds or FlushBounds()
         self._chance = chance
+        self._entries = self._bounds.entries
         self._stopping = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
 
     def stop(self) -> None:
         """Ends `run` once the journal is empty, or after `drain_s`. Can be told repeatedly."""
+        if self._limit is not None and not self._stopping.is_set():
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._bounds.drain_s)
         self._stopping.set()
 
     async def run(self) -> None:
-        """Flushes until stopped. Errors are told to the observer and tried again, later."""
+        """Flushes until stopped. Errors are told to the observer and tried again, later.
+
+        A stop ends a helping too that does not get through: it comes again.
+        """
+        is_stopped = self._stopping.is_set()
+        try:
+            async with asyncio.timeout(self._bounds.drain_s if is_stopped else None) as self._limit:
+                await self._flush_until_stopped()
+                await self._drain()
+        except TimeoutError:
+            self._tell("the journal was not empty when the time to stop came; the next one goes on")
+        finally:
+            self._limit = None
+
+    async def _flush_until_stopped(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
@@ -86,7 +107,6 @@ class JournalFlusher:
                 failures += 1
             else:
                 failures = 0
-        await self._drain()
 
     async def flush_once(self, wait_ms: int = 0) -> int:
         """Takes one helping from the journal to the table; answers how many entries that were.
@@ -94,9 +114,23 @@ class JournalFlusher:
         Waits at most `wait_ms` for the first. Raises: GatewayError; what was not acknowledged
         comes again.
         """
-        entries = await self._stream.claim(self._bounds.entries, wait_ms)
+        entries = await self._stream.claim(self._entries, wait_ms)
         if not entries:
             return 0
+        try:
+            async with asyncio.timeout(self._bounds.helping_s):
+                await self._bring(entries)
+        except BaseException as exc:
+            # What is too much for a table in trouble gets smaller, so that some of it arrives.
+            self._entries = max(1, min(self._entries, len(entries)) // 2)
+            if isinstance(exc, TimeoutError):
+                raise _too_slow(len(entries), self._bounds.helping_s) from None
+            raise
+        self._entries = min(self._bounds.entries, 2 * self._entries)
+        return len(entries)
+
+    async def _bring(self, entries: Sequence[JournalEntry]) -> None:
+        """Write, then acknowledge."""
         documents, sources, letters = _read(entries)
         refused = await self._table.write(documents)
         for unwritable in refused:
@@ -105,15 +139,11 @@ class JournalFlusher:
             await self._dead_letters.keep(entry, why)
             self._tell(f"entry {entry.position} is no usage record the table can hold: {why}")
         await self._stream.acknowledge([entry.position for entry in entries])
-        return len(entries)
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(self._bounds.drain_s):
-                while await self.flush_once():
-                    pass
-        except TimeoutError:
-            self._tell("the journal was not empty when the time to stop came; the next one goes on")
+            while await self.flush_once():
+                pass
         except GatewayError as exc:
             self._tell(f"the journal was not drained, the next one goes on: {exc}")
 
@@ -128,6 +158,14 @@ class JournalFlusher:
 
     def _tell(self, detail: str) -> None:
         self._observer.tell(ComponentFailed(component=_COMPONENT, detail=detail))
+
+
+def _too_slow(entries: int, limit_s: float) -> GatewayError:
+    return GatewayError(
+        Reason.LEDGER_UNAVAILABLE,
+        f"the tables did not take {entries} records within {limit_s:g} s; they come again",
+        fault=Fault.GATEWAY,
+    )
 
 
 def _read(

@@ -69,13 +69,29 @@ class OutboxReplayer:
         self._allowed = float(self._bounds.burst)
         self._allowed_at_s = clock.monotonic_s()
         self._stopping = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """Ends `run` soon. Can be told repeatedly."""
+        """Ends `run` within `last_s`, however long the ledger lets wait. Can be told repeatedly."""
+        if self._limit is not None and not self._stopping.is_set():
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._bounds.last_s)
         self._stopping.set()
 
     async def run(self) -> None:
-        """Brings what is owed until stopped. A ledger that is away is tried again, ever later."""
+        """Brings what is owed until stopped, and a last time then.
+
+        A ledger that is away is tried again, ever later.
+        """
+        is_stopped = self._stopping.is_set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._bounds.last_s if is_stopped else None) as self._limit:
+                await self._bring_until_stopped()
+                await self._bring_all(self._own, is_last=True)
+        self._limit = None
+        for outbox in self._adopted:
+            await outbox.close()
+
+    async def _bring_until_stopped(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             failures = 0 if await self.replay_once() else failures + 1
@@ -85,11 +101,6 @@ class OutboxReplayer:
                     failures, base_s=_BASE_DELAY_S, cap_s=_LONGEST_DELAY_S, chance=self._chance()
                 )
             await self._pause(delay_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._bounds.last_s):
-                await self._bring_all(self._own, is_last=True)
-        for outbox in self._adopted:
-            await outbox.close()
 
     async def replay_once(self) -> bool:
         """One round over all that is owed; whether everything that was tried arrived."""

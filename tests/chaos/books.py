@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import redis.asyncio
-
 from gateway.adapters.dynamodb.tables import TOKEN_USAGE
 from gateway.adapters.dynamodb.usage_history import DynamoUsageHistory
+from gateway.adapters.redis.connection import Client
 from gateway.compose.stores import Tables
 
-BUDGET = "{s0}:usd:org/acme:month:"
+SHARDS = "{s*}:"
+BUDGET = SHARDS + "usd:org/acme:month:*"
 _ONE_NANO = Decimal(1).scaleb(-9)
 
 
@@ -84,9 +84,17 @@ class Books:
 
 
 async def read_books(
-    bill: Mapping[str, Any], ledger: redis.asyncio.Redis, tables: Tables, *, since: datetime
+    bill: Mapping[str, Any],
+    ledger: Client,
+    tables: Tables,
+    *,
+    since: datetime,
+    budgets: str = BUDGET,
 ) -> Books:
-    """The books as they are now. `bill` is what `Bill.to_json` gives."""
+    """The books as they are now. `bill` is what `Bill.to_json` gives.
+
+    `budgets`: the pattern of the accounts in which every call is counted once.
+    """
     billed: dict[str, Decimal] = {}
     for line in bill["lines"]:
         call = line["tag"]["gateway-request-id"]
@@ -98,7 +106,7 @@ async def read_books(
         async for record in history.of_day(day.date())
     }
     posted = pending = 0
-    async for name in ledger.scan_iter(BUDGET + "*"):
+    async for name in ledger.scan_iter(budgets):
         values = await ledger.hgetall(name)
         posted += int(values.get(b"posted", 0))
         pending += int(values.get(b"pending", 0))
@@ -107,8 +115,8 @@ async def read_books(
         records=records,
         posted=posted,
         pending=pending,
-        holds=int(await ledger.zcard("{s0}:due")),
-        backlog=int(await ledger.xlen("{s0}:usage")),
+        holds=sum([await ledger.zcard(n) async for n in ledger.scan_iter(SHARDS + "due")]),
+        backlog=sum([await ledger.xlen(n) async for n in ledger.scan_iter(SHARDS + "usage")]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,11 @@ import redis.asyncio
 from gateway.sandbox.bedrock.server import SimulatedBedrock, start_simulated_bedrock
 from tests.chaos.books import Books, read_books
 from tests.chaos.callers import Callers, callers
+from tests.chaos.installation import Installation, Ways, installation
+from tests.chaos.resp_proxy import resp_proxy
+from tests.chaos.tcp_proxy import tcp_proxy
+from tests.chaos.waiting import until_served
+from tests.fakes.dynamodb_front import dynamodb_front
 from tests.fakes.running_gateway import RunningGateway, run_gateway
 
 POLICY = """\
@@ -116,13 +121,13 @@ async def stand(surroundings, simulated, tmp_path, say):
     started: list[Stand] = []
     async with AsyncExitStack() as stack:
 
-        async def start(policy=POLICY, *, books_at=None, warm=True, **settings):
+        async def start(policy=POLICY, *, books_at=None, warm=True, stops=None, **settings):
             environment = {**surroundings, "GATEWAY_STATE_DIR": str(tmp_path / "state")}
             environment |= {f"GATEWAY_{name.upper()}": str(v) for name, v in settings.items()}
             ledger = redis.asyncio.Redis.from_url(books_at or surroundings["GATEWAY_REDIS_URL"])
             stack.push_async_callback(ledger.aclose)
             gateway = await stack.enter_async_context(
-                run_gateway(environment, tmp_path / "gateway", policy=policy)
+                run_gateway(environment, tmp_path / "gateway", policy=policy, stops=stops)
             )
             gateway.redis = ledger
             key = await gateway.key()
@@ -136,13 +141,46 @@ async def stand(surroundings, simulated, tmp_path, say):
                 say=say,
             )
             started.append(standing)
-            # The first call looks up the key, opens connections and loads what is loaded once.
-            assert not warm or (await calling.converse(output=1)).status == 200
+            # The first call looks up the key, opens connections and loads what is loaded once: on
+            # a busy machine that may take longer than a caller is meant to wait.
+            if warm:
+                await until_served(standing)
             return standing
 
         yield start
         for standing in started:
             assert standing.gateway.observer.bugs == []
+
+
+@pytest.fixture
+async def ways(surroundings, simulated) -> AsyncIterator[Ways]:
+    redis_at = host_and_port(surroundings["GATEWAY_REDIS_URL"])
+    async with (
+        resp_proxy(*redis_at) as redis,
+        tcp_proxy(*host_and_port(simulated.url)) as bedrock,
+        dynamodb_front(surroundings["GATEWAY_DYNAMODB_ENDPOINT"]) as dynamodb,
+    ):
+        yield Ways(redis=redis, bedrock=bedrock, dynamodb=dynamodb)
+
+
+@pytest.fixture
+async def build(ways, simulated, surroundings, tmp_path, say):
+    """Builds a gateway of real processes; it ends with the test."""
+    names = ("GATEWAY_REDIS_URL", "GATEWAY_DYNAMODB_ENDPOINT", "GATEWAY_TABLE_PREFIX")
+    stores = {name: surroundings[name] for name in names}
+    async with AsyncExitStack() as stack:
+
+        async def one(policy=POLICY, **settings):
+            return await stack.enter_async_context(
+                installation(ways, simulated, stores, tmp_path, say, policy=policy, **settings)
+            )
+
+        yield one
+
+
+@pytest.fixture
+async def house(build) -> Installation:
+    return await build(drain_timeout_s=20)
 
 
 def host_and_port(url: str) -> tuple[str, int]:

@@ -33,10 +33,10 @@ from gateway.sandbox.children import spawn, stop
 from gateway.settings import Settings, load_settings
 from gateway.workers.journal_flusher import JournalFlusher
 from tests.chaos.books import Books, read_books
-from tests.chaos.dynamodb_proxy import DynamoDbProxy
 from tests.chaos.resp_proxy import RespProxy
 from tests.chaos.tcp_proxy import TcpProxy
 from tests.chaos.waiting import until
+from tests.fakes.dynamodb_front import DynamoDbFront
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.running_gateway import MASTER_KEY, REPOSITORY
 
@@ -51,7 +51,7 @@ class Ways:
 
     redis: RespProxy
     bedrock: TcpProxy
-    dynamodb: DynamoDbProxy
+    dynamodb: DynamoDbFront
 
     def heal(self) -> None:
         """Everything that is held goes on; nothing more goes wrong."""

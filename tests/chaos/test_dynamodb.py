@@ -9,14 +9,14 @@ import pytest
 
 from gateway.compose.stores import open_journal
 from gateway.workers.journal_flusher import FlushBounds, JournalFlusher
-from tests.chaos.dynamodb_proxy import dynamodb_proxy
 from tests.chaos.waiting import until, until_it_is
+from tests.fakes.dynamodb_front import dynamodb_front
 
 
 @pytest.fixture
 async def way(dynamodb_endpoint):
     """A way to DynamoDB on which single calls can go wrong."""
-    async with dynamodb_proxy(dynamodb_endpoint) as proxy:
+    async with dynamodb_front(dynamodb_endpoint) as proxy:
         yield proxy
 
 

@@ -12,8 +12,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -22,10 +21,8 @@ import pytest
 
 from tests.chaos.callers import callers
 from tests.chaos.conftest import POLICY, host_and_port
-from tests.chaos.dynamodb_proxy import dynamodb_proxy
-from tests.chaos.installation import Installation, Ways, children_of, installation, is_alive
-from tests.chaos.resp_proxy import Mishap, resp_proxy
-from tests.chaos.tcp_proxy import tcp_proxy
+from tests.chaos.installation import Installation, children_of, is_alive
+from tests.chaos.resp_proxy import Mishap
 from tests.chaos.waiting import until
 
 Arm = Callable[[Installation], Awaitable[object]]
@@ -93,37 +90,6 @@ QUICK = (
     "charge sent, not posted",
     "record written, not known",
 )
-
-
-@pytest.fixture
-async def ways(surroundings, simulated) -> AsyncIterator[Ways]:
-    redis_at = host_and_port(surroundings["GATEWAY_REDIS_URL"])
-    async with (
-        resp_proxy(*redis_at) as redis,
-        tcp_proxy(*host_and_port(simulated.url)) as bedrock,
-        dynamodb_proxy(surroundings["GATEWAY_DYNAMODB_ENDPOINT"]) as dynamodb,
-    ):
-        yield Ways(redis=redis, bedrock=bedrock, dynamodb=dynamodb)
-
-
-@pytest.fixture
-async def build(ways, simulated, surroundings, tmp_path, say):
-    """Builds a gateway of real processes; it ends with the test."""
-    names = ("GATEWAY_REDIS_URL", "GATEWAY_DYNAMODB_ENDPOINT", "GATEWAY_TABLE_PREFIX")
-    stores = {name: surroundings[name] for name in names}
-    async with AsyncExitStack() as stack:
-
-        async def one(policy=POLICY, **settings):
-            return await stack.enter_async_context(
-                installation(ways, simulated, stores, tmp_path, say, policy=policy, **settings)
-            )
-
-        yield one
-
-
-@pytest.fixture
-async def house(build) -> Installation:
-    return await build(drain_timeout_s=20)
 
 
 async def kill_at(house: Installation, calling, moment: Moment, seed: int) -> None:

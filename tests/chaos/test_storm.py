@@ -16,12 +16,12 @@ import pytest
 
 from tests.chaos.callers import GONE, Callers, callers
 from tests.chaos.conftest import POLICY, host_and_port
-from tests.chaos.dynamodb_proxy import dynamodb_proxy
 from tests.chaos.installation import Installation, Ways, installation
 from tests.chaos.resp_proxy import Mishap, resp_proxy
 from tests.chaos.tcp_proxy import tcp_proxy
 from tests.chaos.valkey import RealValkey, real_valkey
 from tests.chaos.waiting import until
+from tests.fakes.dynamodb_front import dynamodb_front
 
 LIMIT_USD = "0.05"
 LOSSES = (Mishap.LOSE_REPLY, Mishap.LOSE_REQUEST, Mishap.CUT_AFTER, Mishap.CUT_BEFORE)
@@ -127,7 +127,7 @@ async def test_whatever_happens_together_the_budget_holds_and_the_books_agree(
         real_valkey(tmp_path / "valkey", fsync="everysec") as valkey,
         resp_proxy("127.0.0.1", valkey.port) as redis,
         tcp_proxy(*host_and_port(simulated.url)) as bedrock,
-        dynamodb_proxy(surroundings["GATEWAY_DYNAMODB_ENDPOINT"]) as dynamodb,
+        dynamodb_front(surroundings["GATEWAY_DYNAMODB_ENDPOINT"]) as dynamodb,
         installation(
             ways := Ways(redis=redis, bedrock=bedrock, dynamodb=dynamodb),
             simulated,

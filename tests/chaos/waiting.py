@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.adapters.redis.breaker import BreakerState
-from tests.chaos.conftest import Stand
+
+if TYPE_CHECKING:
+    from tests.chaos.conftest import Stand
+
+_TICK_S = 0.005
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 15) -> None:
@@ -38,3 +45,33 @@ async def until_served(stand: Stand) -> int:
             refused += 1
             await asyncio.sleep(0.01)
     return refused
+
+
+@dataclass
+class Lags:
+    """How late this process woke, tick by tick: what a busy machine adds to any measured time."""
+
+    seen_s: list[float] = field(default_factory=list)
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.seen_s)
+
+
+@asynccontextmanager
+async def lags() -> AsyncIterator[Lags]:
+    """Measures for as long as the context lives."""
+    found = Lags()
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before_s = loop.time()
+            await asyncio.sleep(_TICK_S)
+            found.seen_s.append(loop.time() - before_s - _TICK_S)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield found
+    finally:
+        watching.cancel()

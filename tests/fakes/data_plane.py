@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from gateway.admission.outage import LedgerAlone
 from gateway.authn.authenticator import Authenticator
 from gateway.domain.observer import Fact, UnexpectedError
 from gateway.policy.parse import parse_policies
@@ -20,6 +21,7 @@ from gateway.proxy.handler import Handler, Stages
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify, Profiles
 from gateway.proxy.relay import Relay, RelayBounds
+from gateway.proxy.running_calls import RunningCalls
 from gateway.proxy.server import DataPlaneServer, ServerBounds, listen
 from gateway.proxy.settle import Settle
 from tests.fakes.calls import HAIKU_PATH, catalogue, converse_body, price_book
@@ -246,6 +248,7 @@ async def run_plane(
         calls,
         Health(lambda: is_ready),
         bodies,
+        RunningCalls(LedgerAlone()),
         observer=observer,
         clock=clock,
         ids=ids,

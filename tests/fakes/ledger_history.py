@@ -11,8 +11,10 @@ import random
 from dataclasses import dataclass, field
 
 from gateway.adapters.redis.control_state import RedisLedgerControl
+from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.rebuild import RedisRebuild
+from gateway.admission.accounts import ShardKeys
 from gateway.admission.ports import AccountRow, Reassertion, Remembered, Voiding
 from gateway.admission.reference_ledger import HoldState, ReferenceLedger, remembered_claims
 from gateway.domain.period import Period
@@ -31,6 +33,7 @@ from gateway.domain.reservation import (
     VoidVerdict,
 )
 from gateway.domain.scope import Scope
+from gateway.journal.ports import LateCharge
 from tests.fakes.ledgers import (
     ACME,
     DAY_MS,
@@ -44,13 +47,14 @@ from tests.fakes.ledgers import (
     reassert_on,
     state_of_redis,
     state_of_reference,
+    stop_of,
 )
 
 TEAM = Scope.parse("org/acme/team/web")
 USER = Scope.parse("org/acme/team/web/user/ada")
 ACTIONS = {
     "reserve": 40, "repeat": 6, "post": 25, "void": 8, "expire": 10, "wait": 20, "beat": 8,
-    "publish": 2, "stop": 1, "copy": 5, "fail_over": 2, "tell_again": 8, "rebuild": 1,
+    "publish": 2, "stop": 1, "copy": 5, "fail_over": 2, "tell_again": 8, "rebuild": 1, "flush": 3,
 }  # fmt: skip
 
 
@@ -61,7 +65,7 @@ class Trace:
     taken: dict = field(default_factory=dict)  # id -> what its grant counted
     charged: dict = field(default_factory=dict)  # id -> charge
     ended: set = field(default_factory=set)
-    unheld: dict = field(default_factory=dict)  # id -> a charge that came before its hold
+    counted: list = field(default_factory=list)  # account and charge, of what came without its hold
     is_rebuilt: bool = False
 
 
@@ -74,7 +78,7 @@ class History:
         self.client = client
         self.redis = RedisLedger(client, now_ms=self.clock)
         self.model = ReferenceLedger(now_ms=self.clock)
-        self.control = RedisLedgerControl(client)
+        self.control = RedisLedgerControl(client, now_ms=self.clock)
         self.builder = RedisRebuild(client)
         self.trace = Trace()
         self.plans = {}
@@ -182,15 +186,12 @@ class History:
         ending = self.an_ending(name or self.any_id())
         name = ending.request_id
         verdict = await self.redis.post(ending)
-        was_known = name in self.model.holds
         assert verdict == await self.model.post(ending)
         self.seen.add(verdict)
         if verdict in (PostVerdict.POSTED, PostVerdict.UNKNOWN_HOLD):
             assert name not in self.trace.charged, "I3: one final charge per id"
         if verdict in (PostVerdict.POSTED, PostVerdict.CORRECTED):
             self.trace.charged[name] = int(ending.charge)
-        if verdict is PostVerdict.UNKNOWN_HOLD and not was_known:
-            self.trace.unheld[name] = int(ending.charge)
         self.trace.ended.add(name)
         self.endings[name] = ending
 
@@ -204,11 +205,15 @@ class History:
         return posting(name, charge, tokens=self.random.randrange(1_500), rank=rank)
 
     async def void(self):
-        name = self.any_id()
+        expired = [n for n, hold in self.model.holds.items() if hold.state is HoldState.EXPIRED]
+        is_late = expired and self.random.random() < 0.2
+        name = self.random.choice(expired) if is_late else self.any_id()
         verdict = await self.redis.void(name)
         assert verdict == await self.model.void(name)
         self.seen.add(verdict)
-        if verdict is not VoidVerdict.ALREADY_ENDED:
+        if verdict is VoidVerdict.CORRECTED:
+            del self.trace.charged[name]
+        elif verdict is not VoidVerdict.ALREADY_ENDED:
             assert name not in self.trace.ended, "I4: a hold ends once"
         self.trace.ended.add(name)
         self.endings[name] = Voiding(request_id=name)
@@ -248,8 +253,12 @@ class History:
         self.newest[kind] = newest
 
     async def stop(self):
+        dice = random.Random(self.ids)
+        ends_in_ms = dice.choice([None, None, 0, 1, 60_000])
+        until = None if ends_in_ms is None else HandClock(self.clock.at_ms + ends_in_ms).instant
+        stop = stop_of(until=until, why=dice.choice(["because", '"until_ms":1', "ü\n"]))
         for ledger in (self.control, self.model.control):
-            await ledger.stop(ACME, "because")
+            await ledger.stop(stop)
         await self.reserve()
         for ledger in (self.control, self.model.control):
             await ledger.resume(ACME)
@@ -292,7 +301,8 @@ class History:
             return
         lost = [name for name in self.known if name not in self.model.holds]
         unheld = [n for n, hold in self.model.holds.items() if hold.state is HoldState.UNHELD]
-        names = [name for name in unheld if name in self.known] or lost or [*self.known]
+        rare = [names for names in ([n for n in unheld if n in self.known], lost) if names]
+        names = self.random.choice(rare or [[*self.known]])
         known = self.known[self.random.choice(names)]
         name = known.plan.request_id
         ending = self.random.choice([None, None, self.endings.get(name)])
@@ -311,10 +321,41 @@ class History:
         if was is not after.state or (after.charge != charge_before):
             if isinstance(ending, Voiding):
                 self.trace.ended.add(name)
+                self.trace.charged.pop(name, None)
             elif ending is not None and after.state is HoldState.POSTED:
                 self.trace.ended.add(name)
                 if was is not HoldState.VOIDED:
                     self.trace.charged[name] = after.charge
+
+    async def flush(self):
+        """What came without its hold has come to the books, which had none, or a part of it."""
+        unheld = [n for n, hold in self.model.holds.items() if hold.state is HoldState.UNHELD]
+        if not unheld:
+            return
+        name = self.random.choice(unheld)
+        hold, now_ms = self.model.holds[name], self.clock()
+        words = (await self.client.get(ShardKeys().hold(name))).decode().split(" ")
+        entry, place = words[3], hold.position
+        if self.random.random() < 0.2:
+            entry, place = "1-1", -1  # that of another one with this id, long ago
+        keys = self.random.sample([*self.model.balances, "usd:org/new:day:UTC:2026-05-01"], 1)
+        late = [
+            LateCharge(
+                account=key,
+                posted=self.random.choice([hold.charge, 1]),
+                overrun=self.random.choice([0, 2]),
+                until_ms=now_ms + self.random.choice([-1, 0, 9 * DAY_MS]),
+            )
+            for key in keys
+        ]
+        before = {key: balance.posted for key, balance in self.model.balances.items()}
+        journal = RedisJournalStream(self.client, "history", now_ms=self.clock)
+        await journal.count(entry, name, late)
+        self.seen.add(("counted", await self.model.count(place, name, late)))
+        for key, balance in self.model.balances.items():
+            gained = balance.posted - before.get(key, 0)
+            assert gained in (0, *(each.posted for each in late if each.account == key))
+            self.trace.counted.append((key, gained))
 
     async def rebuild(self):
         """The accounts are set from the books; a worker of the old epoch is turned away."""
@@ -362,6 +403,8 @@ class History:
                     pending[each.key] += each.amount
                 elif name in self.trace.charged:
                     posted[each.key] += self.trace.charged[name]
+        for key, gained in self.trace.counted:
+            posted[key] += gained
         assert {k: b[1] for k, b in state.balances.items()} == pending, "I1: r is all live holds"
         assert {k: b[0] for k, b in state.balances.items()} == posted, (
             "I1, I10: s is all final charges, each in the window of its admission"

@@ -22,11 +22,13 @@ from gateway.domain.reservation import (
     Resource,
 )
 from gateway.domain.scope import ScopeKind
+from gateway.journal.ports import LateCharge
 from tests.fakes.ledgers import (
     ACME,
     HandClock,
     beat_on,
     budget,
+    count_on,
     lease,
     plan,
     posting,
@@ -106,6 +108,7 @@ class ScriptRun:
             ),
             (r"post (\w+) (\d+)(?:, (\d+) tokens)?(, estimated)?", self._post),
             (r"void (\w+)", self._void),
+            (r"flush (\w+) (\d+)", self._flush),
             (r"expire", self._expire),
             (r"(wait|clock back) (\d+) (\w+)", self._wait),
         ):
@@ -191,6 +194,17 @@ class ScriptRun:
 
     async def _void(self, name) -> str:
         return (await self.ledger.void(name)).value.replace("_", " ")
+
+    async def _flush(self, name, charge) -> str:
+        """The record of a charge without a hold has come to the books, which did not have it."""
+        late = []
+        for claim in (limit(0, 0, self.clock.instant) for limit in self.limits.values()):
+            if isinstance(claim, BalanceClaim):
+                key, until_ms = balance_key(claim.account, claim.current), claim.current.end_ms
+                late.append(
+                    LateCharge(account=key, posted=int(charge), overrun=0, until_ms=until_ms)
+                )
+        return "counted" if await count_on(self.ledger, name, late) else "stands"
 
     async def _expire(self) -> str:
         return f"{await self.ledger.expire_due(100)} expired"

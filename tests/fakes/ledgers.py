@@ -32,6 +32,7 @@ from gateway.domain.reservation import (
     Rung,
 )
 from gateway.domain.scope import Scope
+from gateway.domain.stop import Stop, encode_stop
 from gateway.policy.document import BudgetMode
 from gateway.policy.effective import BudgetLimit, ConcurrencyLimit, RateLimit
 
@@ -40,6 +41,10 @@ MIDNIGHT = datetime(2026, 5, 1, tzinfo=UTC)
 MIDNIGHT_MS = round(MIDNIGHT.timestamp() * 1000)
 DAY_MS = 86_400_000
 UTC_ZONE = ZoneInfo("UTC")
+
+
+def stop_of(scope: Scope = ACME, *, since=MIDNIGHT, until=None, by="ada", why="a drill") -> Stop:
+    return Stop(scope=scope, by=by, why=why, since=since, until=until)
 
 
 @dataclass(slots=True)
@@ -211,7 +216,7 @@ def state_of_reference(ledger: ReferenceLedger) -> LedgerState:
         },
         due={name: hold.deadline_ms for name, hold in pending.items()},
         control={
-            **{f"stop:{path}": why for path, why in control.stops.items()},
+            **{f"stop:{scope.path}": encode_stop(s) for scope, s in control.stops.items()},
             **{name: str(number) for name, number in (epochs | versions).items() if number},
         },
         journal=tuple(ledger.journal),
@@ -246,7 +251,11 @@ async def state_of_redis(client, keys: ShardKeys | None = None) -> LedgerState:
             if b"charge" in fields
         ),
         due={name.decode(): int(at) for name, at in due},
-        control={name.decode(): value.decode() for name, value in control.items()},
+        control={
+            name.decode(): value.decode()
+            for name, value in control.items()
+            if not value.startswith(b'{"restored"')
+        },
     )
     for key, stored in zip(names, found, strict=True):
         name = key.removeprefix(prefix)
@@ -304,3 +313,18 @@ async def reassert_on(ledger, known, ttl_ms, ending=None):
         (name, ledger._clock(), "", "", *remembered_fields(known, ttl_ms), *ending_fields(ending)),
     )
     return Reassertion(reply[1].lower())
+
+
+async def count_on(ledger, name, late):
+    """Has either ledger count what came without its hold; whether it did so now."""
+    if isinstance(ledger, ReferenceLedger):
+        return await ledger.count(ledger.holds[name].position, name, late)
+    keys = ledger._keys
+    entry = (await ledger._client.get(keys.hold(name))).decode().split(" ")[3]
+    arguments = [name, ledger._clock(), entry]
+    for charge in late:
+        arguments += [str(charge.posted), str(charge.overrun), str(charge.until_ms)]
+    accounts = [keys.account(charge.account) for charge in late]
+    return (await ledger._line.call("count", [keys.hold(name), *accounts], arguments))[
+        1
+    ] == "COUNTED"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-
+from gateway.adapters.redis.connection import Client, close, connect
 from gateway.adapters.system import SystemClock
+from gateway.admission.control_ports import StopKnowledge
 from gateway.compose.proxy import DataPlane, open_data_plane, server_tls
+from gateway.compose.publishing import publish_folder
+from gateway.compose.rebuild import open_builders
 from gateway.compose.stores import (
     Tables,
     make_key_material,
@@ -27,6 +29,7 @@ from gateway.domain.observer import Fact, UnexpectedError
 from gateway.proxy.server import listen
 from gateway.settings import Settings, load_settings
 from gateway.workers.journal_flusher import JournalFlusher
+from gateway.workers.ledger_builder import BuildBounds
 from tests.fakes.stock_clients import boto3_client
 
 REPOSITORY = Path(__file__).parents[2]
@@ -41,6 +44,10 @@ limits:
   - {name: pace, scope: user, requests_per_minute: 6000}
 models: {allow: ["*"]}
 """
+
+
+# A new ledger, or one that a test has emptied, is set from the books without much ado.
+_BUILD_BOUNDS = BuildBounds(look_s=0.2, heartbeat_s=1.0)
 
 
 class NotingObserver:
@@ -65,7 +72,7 @@ class RunningGateway:
     settings: Settings
     plane: DataPlane
     tables: Tables
-    redis: redis.asyncio.Redis
+    redis: Client
     observer: NotingObserver
     keys: dict[str, NewKey] = field(default_factory=dict)
 
@@ -117,6 +124,7 @@ class RunningGateway:
         found: dict[str, dict[str, int]] = {}
         async for name in self.redis.scan_iter("{s0}:usd:*"):
             values = await self.redis.hgetall(name)
+            values.pop(b"as_of", None)
             found[name.decode()] = {key.decode(): int(value) for key, value in values.items()}
         return found
 
@@ -133,9 +141,11 @@ class RunningGateway:
         return int(await self.redis.zcard("{s0}:due"))
 
     async def accounts_touched(self) -> list[str]:
-        """Every key of the ledger but its processes' heartbeats: empty if nothing was reserved."""
+        """Every key of the ledger that a call may make: empty if nothing was reserved."""
+        aside = (":worker:", ":leader:", ":control", ":rules")
         names = [name.decode() async for name in self.redis.scan_iter("*")]
-        return sorted(name for name in names if ":worker:" not in name)
+        names = [name for name in names if not any(each in name for each in aside)]
+        return sorted([n for n in names if ":usage" not in n or await self.redis.xlen(n)])
 
     async def flush(self) -> None:
         """Takes the journal to DynamoDB."""
@@ -148,15 +158,30 @@ class RunningGateway:
                 pass
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
 @asynccontextmanager
 async def run_gateway(
-    environment: Mapping[str, str], directory: Path, *, policy: str = POLICY
+    environment: Mapping[str, str],
+    directory: Path,
+    *,
+    policy: str = POLICY,
+    others: Sequence[str] = (),
+    stops: StopKnowledge | None = None,
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway with these settings, for as long as the context lives. Tables are created."""
+    """A gateway with these settings, for as long as the context lives. Tables are created.
+
+    `others`: the policies of further organisations.
+    """
     policies = directory / "policies"
     shutil.rmtree(policies, ignore_errors=True)
     policies.mkdir(parents=True)
     (policies / "acme.yaml").write_text(policy)
+    for number, text in enumerate(others):
+        (policies / f"other{number}.yaml").write_text(text)
     settings = load_settings(
         {
             "GATEWAY_LISTEN": "127.0.0.1:0",
@@ -174,7 +199,12 @@ async def run_gateway(
     async with AsyncExitStack() as stack:
         tables = await stack.enter_async_context(open_tables(settings))
         await tables.create()
-        plane = await stack.enter_async_context(open_data_plane(settings, observer))
+        for builder in await stack.enter_async_context(
+            open_builders(settings, tables, observer, _BUILD_BOUNDS)
+        ):
+            stack.push_async_callback(_ended, asyncio.create_task(builder.run()))
+        await publish_folder(settings, by="test", why="the policy of a test")
+        plane = await stack.enter_async_context(open_data_plane(settings, observer, stops=stops))
         listener = await listen(
             plane.server,
             host=settings.listen.host,
@@ -182,8 +212,8 @@ async def run_gateway(
             tls=server_tls(settings.tls_cert, settings.tls_key),
         )
         assert settings.redis_url is not None
-        books = redis.asyncio.Redis.from_url(settings.redis_url.get_secret_value())
-        stack.push_async_callback(books.aclose)
+        books = connect(settings.redis_url.get_secret_value(), timeout_s=5, connect_timeout_s=5)
+        stack.push_async_callback(close, books)
         scheme = "https" if settings.tls_cert else "http"
         port = listener.sockets[0].getsockname()[1]
         yield RunningGateway(

@@ -35,13 +35,15 @@ class MemoryKeyStore:
         return self.keys.get(key_id)
 
     async def list(self) -> Sequence[StoredKey]:
-        return sorted(self.keys.values(), key=lambda key: key.created_at, reverse=True)
+        return sorted(
+            self.keys.values(), key=lambda key: (key.created_at, key.key_id), reverse=True
+        )
 
     async def revoke(self, key_id, at):
         key = self.keys.get(key_id)
         if key is None:
             return False
-        if key.revoked_at is None:
+        if key.revoked_at is None or key.revoked_at > at:
             self.keys[key_id] = replace(key, revoked_at=at)
         return True
 

@@ -28,13 +28,14 @@ def away() -> GatewayError:
 class TroubledLedger:
     """Implements `Ledger`. `troubles` are used up one a command; an Exception is raised as it is.
 
+    None among them: that command has no trouble.
     `entered[name]` is set when a command arrives, and `gates[name]` holds it up before it runs.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.books = ReferenceLedger(now_ms=lambda: round(clock.now().timestamp() * 1000))
         self.commands: list[tuple[str, str]] = []
-        self.troubles: dict[str, list[Trouble | Exception]] = defaultdict(list)
+        self.troubles: dict[str, list[Trouble | Exception | None]] = defaultdict(list)
         self.entered: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.gates: dict[str, asyncio.Event] = {}
 

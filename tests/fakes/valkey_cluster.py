@@ -1,4 +1,4 @@
-"""Three masters that are one Redis Cluster, without a replica: what is killed is gone."""
+"""Three masters that are one Redis Cluster. Without replicas, what is killed is gone."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class Cluster:
 
 
 @asynccontextmanager
-async def valkey_cluster(directory: Path) -> AsyncIterator[Cluster]:
-    """A cluster for as long as the context lives."""
-    ports = [free_port() for _ in range(MASTERS)]
+async def valkey_cluster(directory: Path, *, replicas: bool = False) -> AsyncIterator[Cluster]:
+    """A cluster for as long as the context lives; with `replicas`, one for each master."""
+    ports = [free_port() for _ in range(MASTERS * (2 if replicas else 1))]
     processes = [await _start(directory, port) for port in ports]
     try:
         await _join(ports)
+        if replicas:
+            await _follow(ports)
         addresses = ",".join(f"{LOOPBACK}:{port}" for port in ports)
         yield Cluster(f"redis+cluster://{addresses}", ports, processes)
     finally:
@@ -58,6 +60,7 @@ async def _start(directory: Path, port: int):
     command += ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--save", ""]
     command += ["--cluster-node-timeout", "1000", "--maxmemory-policy", "noeviction"]
     command += ["--cluster-require-full-coverage", "no"]
+    command += ["--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"]
     process = spawn(command, os.environ, home / "log")
     await until_ready("Valkey", process, lambda: _answers(port), home / "log", 10)
     return process
@@ -78,9 +81,10 @@ async def _join(ports: list[int]) -> None:
     bounds = [SLOTS * number // MASTERS for number in range(MASTERS + 1)]
     buses = []
     for number, client in enumerate(clients):
-        await client.execute_command(
-            "CLUSTER ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1
-        )
+        if number < MASTERS:
+            await client.execute_command(
+                "CLUSTER ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1
+            )
         await client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
         buses.append(int((await client.config_get("cluster-port"))["cluster-port"]))
     for port, bus in zip(ports[1:], buses[1:], strict=True):
@@ -89,7 +93,28 @@ async def _join(ports: list[int]) -> None:
         for client in clients:
             while True:
                 info = await client.execute_command("CLUSTER INFO")
-                if (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", "3"):
+                if (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", str(len(ports))):
                     break
                 await asyncio.sleep(0.05)  # nothing tells when the nodes have agreed
             await client.aclose()
+
+
+async def _follow(ports: list[int]) -> None:
+    """Makes the nodes beyond the masters their replicas, in order; they have everything then."""
+    clients = [redis.asyncio.Redis(host=LOOPBACK, port=port, protocol=2) for port in ports]
+    for number in range(MASTERS):
+        name = await clients[number].execute_command("CLUSTER MYID")
+        await clients[MASTERS + number].execute_command("CLUSTER REPLICATE", name)
+    async with asyncio.timeout(20):
+        for replica in clients[MASTERS:]:
+            while (await replica.info("replication")).get("master_link_status") != "up":  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+        while not all([await _knows_replicas(client) for client in clients]):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+    for client in clients:
+        await client.aclose()
+
+
+async def _knows_replicas(client: redis.asyncio.Redis) -> bool:
+    shards = await client.execute_command("CLUSTER SLOTS")
+    return len(shards) == MASTERS and all(len(shard) > 3 for shard in shards)  # bounds, master

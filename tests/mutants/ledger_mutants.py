@@ -39,7 +39,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     # Leases.
     ("prelude", "redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)", ""),
     ("prelude", "redis.call('ZADD', key, deadline_ms, id)\n  redis.call('PEXPIRE', key, LEASES", "redis.call('ZADD', key, now_ms, id)\n  redis.call('PEXPIRE', key, LEASES"),
-    ("reserve", "string.format('(%.0f', now_ms), '+inf'", "'-inf', '+inf'"),
+    ("reserve", "now_ms + 1, '+inf'", "'-inf', '+inf'"),
     ("reserve", "claim.ceiling - claim.used - 1", "claim.ceiling - claim.used"),
     ("post", "redis.call('ZREM', claim.key, id)", ""),
     ("void", "redis.call('ZREM', claim.key, id)", ""),
@@ -57,7 +57,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("prelude", "redis.call('HINCRBY', claim.key, 'overrun', charge - claim.amount)", "redis.call('HINCRBY', claim.key, 'overrun', charge)"),
     # The rule.
     ("reserve", "claim.ceiling - claim.used - claim.amount", "claim.ceiling - claim.used"),
-    ("reserve", "claim.enforced and tonumber(args[at + 4]) or MAX_INTEGER", "tonumber(args[at + 4])"),
+    ("reserve", "enforced == 1 and ceiling or MAX_INTEGER", "ceiling"),
     ("reserve", "now_ms < claim.starts_ms or now_ms >= claim.ends_ms", "now_ms >= claim.ends_ms"),
     ("reserve", "now_ms < claim.starts_ms or now_ms >= claim.ends_ms", "now_ms < claim.starts_ms"),
     ("reserve", "if now_ms >= claim.boundary_ms then", "if now_ms > claim.boundary_ms + 3600000 then"),

@@ -20,7 +20,7 @@ _FLUSHER = "workers/journal_flusher.py"
 _CHANGE = "journal/change.py"
 
 MUTANTS: tuple[tuple[str, str, str, str], ...] = (
-    (_SETTLE, "self.outbox.intent(worst_case(self.admitted))", "pass", "no INTENT"),
+    (_SETTLE, "self.outbox.intent(worst_case(self.admitted, self.shorten))", "True", "no INTENT"),
     (_SETTLE, "is_noted = self._outbox.finish(ending)", "is_noted = False", "no FINISH"),
     (_SETTLE, "if await self._is_told(ending, fact):\n            return\n        if not", "self._outbox.ack(ending.request_id)\n        if await self._is_told(ending, fact):\n            return\n        if not", "ACK before the ledger knows"),
     (_SETTLE, "        self._outbox.ack(ending.request_id)\n        if fact", "        if fact", "no ACK"),

@@ -277,8 +277,8 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "proxy/settle.py",
-        "        self.outbox.intent(worst_case(self.admitted))\n",
-        "",
+        "is_noted = self.outbox.intent(worst_case(self.admitted, self.shorten))",
+        "is_noted = True",
     ),
     (
         "proxy/settle.py",

@@ -50,5 +50,5 @@ async def test_a_history_reaches_every_verdict(client):
         seen |= history.seen
     assert seen >= {
         Granted, Denied, NotDecided, *Obstacle, *PostVerdict, *VoidVerdict, *Reassertion,
-        "grown", "cut", "lease denied", "rolling denied", "failover", "beat",
+        "grown", "cut", "lease denied", "rolling denied", "failover", "beat", ("counted", True), ("counted", False),
     } - {Obstacle.ROLLBACK}  # fmt: skip

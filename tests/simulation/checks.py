@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.adapters.redis.replies import parts, receipt_of
@@ -26,9 +27,9 @@ _ROLLING_MS = 32 * 86_400_000
 _NEXT = {
     None: {"pending", "voided", "unheld"},
     "pending": {"posted", "voided", "expired"},
-    "expired": {"posted"},
+    "expired": {"posted", "voided"},
     "unheld": {"posted"},
-    "voided": {"posted"},
+    "voided": {"unheld"},
     "posted": set(),
 }
 
@@ -62,7 +63,9 @@ class Laws:
             self.lineage.versions[str(args[0])] = int(words[1])
         elif name == "put_accounts" and verdict == "SET":
             self._from_books(message, after)
-        self._note_fates(after, now_ms, was_restored=verdict == "RESTORED")
+        elif name == "count" and verdict == "COUNTED":
+            self._count_late(message, args, [int(number) for number in words[2:]])
+        self._note_fates(after, now_ms, was_restored=verdict == "RESTORED", is_late=name == "count")
         self.standing(after)
 
     def standing(self, state: State) -> None:
@@ -132,7 +135,8 @@ class Laws:
         for seen in plan.seen:
             newest = self.lineage.versions.get(f"{seen.kind.value}:{seen.name}", 0)
             self._expect(seen.version >= newest, f"I12: {name} by {seen.version} < {newest}", name)
-        stops = [s.path for s in plan.scopes if f"stop:{s.path}" in before.control]
+        notes = {s.path: before.control.get(f"stop:{s.path}") for s in plan.scopes}
+        stops = [p for p, note in notes.items() if note and not note.startswith('{"restored"')]
         self._expect(not stops, f"{name} was granted in stopped {stops}", name)
         rung = plan.rungs[receipt.rung]
         self.lineage.takes[name] = self._granted[name, receipt.at_ms] = tuple(
@@ -197,7 +201,18 @@ class Laws:
             key = str(raw).removeprefix("{s0}:")
             self.lineage.set_from_books(key, after.balances[key][0], self._books(key))
 
-    def _note_fates(self, state: State, now_ms: int, *, was_restored: bool = False) -> None:
+    def _count_late(self, message: Message, args: list[Any], numbers: list[int]) -> None:
+        name, count = RequestId(str(args[0])), int(message.args[2])
+        charge = self.lineage.fates[name].charge
+        for number in numbers:
+            key = str(message.args[3 : 3 + count][number]).removeprefix("{s0}:")
+            amount = int(args[3 * number])
+            self._expect(0 < amount <= charge, f"I3: {name} counts {amount} of {charge} late", name)
+            self.lineage.late[name, key] = amount
+
+    def _note_fates(
+        self, state: State, now_ms: int, *, was_restored: bool = False, is_late: bool = False
+    ) -> None:
         fates = self.lineage.fates
         for name in [
             n for n in fates if n not in state.holds and f"hold:{n}" not in self.lineage.gone
@@ -217,11 +232,16 @@ class Laws:
             if words[0] == "expired":
                 late_ms = now_ms - self.lineage.deadlines[name]
                 self._expect(late_ms >= 0, f"I13: {name} expired {-late_ms} ms early", name)
-            if was == "expired" and before is not None:
+                most = self.lineage.held_at_most(name)
+                self._expect(charge == most, f"{name} expired for {charge}, it held {most}", name)
+            if was == "expired" and before is not None and words[0] == "posted":
                 better = (rank, charge) > (before.rank, before.charge)
                 self._expect(better, f"I3: {name}: {before} gave way to {words}", name)
             counts = was in ("pending", "expired", "unheld") and words[0] != "voided"
-            if is_gone and before is not None and before.counts:
+            counts |= was == "expired"  # for nothing, in the place of what it was charged
+            if is_late and before is not None:
+                fates[name] = replace(before, state=words[0])
+            elif is_gone and before is not None and before.counts:
                 # A repeat after its tombstone: for the journal only. The first charge stands.
                 fates[name] = Fate(words[0], charge, rank, counts=True, counted=before.counted)
             else:
@@ -235,13 +255,23 @@ class Laws:
 
 
 _CALLS = frozenset(
-    {"reserve", "post", "void", "expire", "heartbeat", "reassert", "publish", "put_accounts"}
+    [
+        "reserve",
+        "post",
+        "void",
+        "expire",
+        "heartbeat",
+        "reassert",
+        "publish",
+        "put_accounts",
+        "count",
+    ]
 )
 
 
 def _function(message: Message) -> tuple[str, list[Any]]:
     """The short name of a ledger function, and its arguments."""
-    if message.name != "execute_command":
+    if not message.is_call:
         return message.name, []
     _, name, count, *rest = message.args
     return str(name).rpartition("_")[2] if "put_accounts" not in name else "put_accounts", rest[

@@ -63,6 +63,37 @@ class DynamoModel:
             responses[name] = [dict(table[key]) for key in keys if key in table]
         return {"Responses": responses}
 
+    def query(self, **question: Any) -> Any:
+        """The rows of one partition after a sort key, as `DynamoAccountRows` asks for them."""
+        assert question["ConsistentRead"], "the model answers consistently only"
+        assert question["KeyConditionExpression"] == "#part = :part AND #account > :now"
+        part, after = (
+            question["ExpressionAttributeValues"][name]["S"] for name in (":part", ":now")
+        )
+        rows = sorted(self.tables[question["TableName"]].items())
+        return {"Items": [dict(row) for key, row in rows if key[0] == part and key[1] > after]}
+
+    def update_item(self, **what: Any) -> Any:
+        """One update under a condition. Raises: ClientError if it does not hold."""
+        table, key = self.tables[what["TableName"]], self._key(what)
+        names, values = what["ExpressionAttributeNames"], what["ExpressionAttributeValues"]
+        item = {name: int(value["N"]) for name, value in table.get(key, {}).items() if "N" in value}
+        stated = {name: int(value["N"]) for name, value in values.items()}
+        known = {name: item.get(attribute) for name, attribute in names.items()}
+        match what["ConditionExpression"]:
+            case "attribute_not_exists(#epoch)":
+                holds = known["#epoch"] is None
+            case "#epoch = :known":
+                holds = known["#epoch"] == stated[":known"]
+            case other:
+                assert "#under < :under OR (#under = :under AND #at < :at)" in other
+                seen = (known["#under"], known["#at"])
+                holds = None in seen or seen < (stated[":under"], stated[":at"])
+        if not holds:
+            raise client_error("ConditionalCheckFailedException")
+        self._update(table.setdefault(key, dict(what["Key"])), what)
+        return {}
+
     def put_item(self, *, TableName: str, Item: Item) -> Any:  # noqa: N803 - AWS's names
         key = tuple(next(iter(Item[name].values())) for name in _KEYS[TableName])
         self.tables[TableName][key] = Item

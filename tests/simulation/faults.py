@@ -48,7 +48,7 @@ class Faults:
             self._fail_over: moves,
             self._disaster: min(self._deaths, moves) / 3,
             self._flush_all: 0.3 if moves else 0,
-            self._rebuild: 1 if moves else 0,
+            self._rebuild: 0.3 if moves else 0,
             self._change_rules: 2,
             self._jump: 0.5,
         }
@@ -93,6 +93,7 @@ class Faults:
             *(s.sweep for s in world.sweepers),
             self._expire_something,
             *(f.flush for f in world.flushers for _ in range(3)),
+            *(b.look for b in world.builders for _ in range(2)),
         ]
         self._dice.choice(chores)()
 
@@ -228,9 +229,8 @@ class Faults:
         self._world.trace.tell("flushall")
 
     def _rebuild(self) -> None:
-        """Somebody finds a ledger without accounts, and sets it from the books."""
-        if "epoch" not in self._world.state.control:
-            self._world.operator.rebuild()
+        """Somebody has the ledger set from the books, though nothing is wrong with it."""
+        self._dice.choice(self._world.builders).rebuild()
 
     def _after_loss(self, lineage: Lineage) -> None:
         world = self._world

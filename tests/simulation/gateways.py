@@ -136,7 +136,11 @@ class Process:
     def _ledger(self) -> RedisLedger:
         client: Any = RemoteRedis(self.world.network, self.life)
         return RedisLedger(
-            client, now_ms=lambda: int(NOW), worker=self.life.name, hold_ttl_ms=HOLD_TTL_MS
+            client,
+            now_ms=lambda: int(NOW),
+            worker=self.life.name,
+            hold_ttl_ms=HOLD_TTL_MS,
+            needs_epoch=True,
         )
 
 
@@ -289,7 +293,7 @@ def make_flusher(process: Process, consumer: str, *, lane: int) -> JournalFlushe
     redis: Any = RemoteRedis(world.network, process.life)
     dynamo: Any = RemoteDynamoDb(world.network, process.life)
     # A consumer that nobody waits for: what the other one is writing is taken for left behind.
-    stream = RedisJournalStream(redis, consumer, dead_after_ms=0)
+    stream = RedisJournalStream(redis, consumer, dead_after_ms=0, now_ms=lambda: int(NOW))
     table = DynamoUsageTable(dynamo, Place(prefix="", lane=lane), chance=world.chance)
     letters = DynamoDeadLetters(dynamo, "dead_letters")
     return JournalFlusher(stream, table, letters, process, chance=world.chance)

@@ -26,10 +26,6 @@ class Fate:
         """Whether its last charge came when its tombstone had gone, and so changed no balance."""
         return self.counts and self.state != "expired" and self.counted != self.charge
 
-    def charge_in(self, take: Take) -> int:
-        """What of it counts in the account of one of its claims."""
-        return take.amount if self.state == "expired" else self.counted
-
 
 @dataclass(frozen=True, slots=True)
 class Take:
@@ -45,7 +41,8 @@ class Lineage:
     """The history of a server's data.
 
     `base`: what of an account's spend comes from the books (a rebuild), `in_books`: call by call,
-    `replaced`: what a call had counted when the books took its place.
+    `replaced`: what a call had counted when the books took its place; `late`: what was counted of
+    a call when its record, that had come without a hold, was new to the books.
     `gone`: keys whose time has passed.
     """
 
@@ -57,6 +54,7 @@ class Lineage:
     base: dict[str, int] = field(default_factory=dict)
     in_books: dict[tuple[RequestId, str], int] = field(default_factory=dict)
     replaced: dict[tuple[RequestId, str], int] = field(default_factory=dict)
+    late: dict[tuple[RequestId, str], int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
 
     def copy(self) -> Lineage:
@@ -71,6 +69,7 @@ class Lineage:
             base=dict(self.base),
             in_books=dict(self.in_books),
             replaced=dict(self.replaced),
+            late=dict(self.late),
             gone=set(self.gone),
         )
 
@@ -85,9 +84,25 @@ class Lineage:
                 if fate.state == "pending":
                     pending[take.key] = pending.get(take.key, 0) + take.amount
                 elif fate.counts:
-                    charge = fate.charge_in(take) - self.replaced.get((name, take.key), 0)
+                    charge = fate.counted - self.replaced.get((name, take.key), 0)
                     posted[take.key] = posted.get(take.key, 0) + charge
+        for (_, key), amount in self.late.items():
+            posted[key] = posted.get(key, 0) + amount
         return pending, posted
+
+    def held_at_most(self, name: RequestId) -> int:
+        """The largest amount a call takes of any budget: what its expiry charges in all of them."""
+        amounts = [t.amount for t in self.takes.get(name, ()) if t.key.startswith("usd:")]
+        return max(amounts, default=0)
+
+    def estimated(self) -> set[str]:
+        """Accounts in which a call held less than in others: a soft budget holds an estimate."""
+        return {
+            take.key
+            for name, takes in self.takes.items()
+            for take in takes
+            if take.key.startswith("usd:") and take.amount < self.held_at_most(name)
+        }
 
     def counted_in(self, key: str) -> dict[RequestId, int]:
         """What each call counts in an account."""
@@ -95,16 +110,20 @@ class Lineage:
         for name, fate in self.fates.items():
             for take in self.takes.get(name, ()):
                 if take.key == key and fate.counts:
-                    charge = fate.charge_in(take) - self.replaced.get((name, key), 0)
+                    charge = fate.counted - self.replaced.get((name, key), 0)
                     counted[name] = counted.get(name, 0) + charge
+        for (name, at), amount in self.late.items():
+            if at == key:
+                counted[name] = counted.get(name, 0) + amount
         return counted
 
     def set_from_books(self, key: str, spent: int, books: dict[RequestId, int]) -> None:
         """An account now says what the books say, whatever the holds had made of it."""
         self.base[key] = spent
+        self.late = {(n, at): amount for (n, at), amount in self.late.items() if at != key}
         for name, amount in books.items():
             self.in_books[name, key] = self.replaced[name, key] = amount
         for name, fate in self.fates.items():
             for take in self.takes.get(name, ()):
                 if take.key == key and fate.counts:
-                    self.replaced[name, key] = fate.charge_in(take)
+                    self.replaced[name, key] = fate.counted

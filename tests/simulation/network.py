@@ -62,12 +62,17 @@ class Message:
         return self.reply is not None and not self.sender.is_dead and not self.reply.done()
 
     @property
+    def is_call(self) -> bool:
+        """Whether it calls a function of the ledger."""
+        return self.name == "execute_command" and self.args[0] == "FCALL"
+
+    @property
     def is_echoed(self) -> bool:
         """Whether its reply says whose it is."""
-        return self.name == "execute_command" and not self.args[1].endswith(_WITHOUT_ECHO)
+        return self.is_call and not self.args[1].endswith(_WITHOUT_ECHO)
 
     def __str__(self) -> str:
-        name, keys = self.name, self.args if self.name == "execute_command" else ()
+        name, keys = self.name, self.args if self.is_call else ()
         if keys:
             name = str(keys[1]).rpartition("_")[2]
         holds = [str(key).partition(":hold:")[2] for key in keys if ":hold:" in str(key)]

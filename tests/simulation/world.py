@@ -25,7 +25,7 @@ from tests.simulation.lineage import Lineage
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import Message, Network, Store
 from tests.simulation.notebook import Notebook
-from tests.simulation.recovery import Operator, recorded_in
+from tests.simulation.recovery import Builder, Operator, recorded_in
 from tests.simulation.rules import Requests, first_zone, new_edition
 from tests.simulation.server import LedgerServer
 from tests.simulation.trace import Trace
@@ -82,12 +82,13 @@ class World:
         self.sweepers = [Sweeper(self, "s0"), Sweeper(self, "s1")]
         self.flushers = [Flusher(self, "f0", 0), Flusher(self, "f1", 1)]
         self.operator = Operator(self, "operator")
+        self.builders = [Builder(self, "b0"), Builder(self, "b1")]
         self.faults = Faults(self)
 
     @property
     def processes(self) -> list[Process]:
         """All that can die."""
-        return [*self.gateways, *self.sweepers, *self.flushers, self.operator]
+        return [*self.gateways, *self.sweepers, *self.flushers, self.operator, *self.builders]
 
     def live(self) -> None:
         """The whole history, and the comparison of the books at its end. Raises: ViolationError."""
@@ -96,9 +97,10 @@ class World:
                 for process in self.processes:
                     process.start()
                 self.deliver_all()
-                if self.dice.random() < 0.7:  # else nobody has ever built it: no epoch
-                    self.operator.rebuild()
-                    self.deliver_all()
+                for builder in self.builders:  # the first calls may come before
+                    if self.dice.random() < 0.7:
+                        builder.look()
+                self.deliver_all()
                 for number in range(self.steps):
                     self.trace.step = number
                     self.faults.step()
@@ -201,7 +203,8 @@ class World:
                 sweeper.sweep()
             self.deliver_all()
             self._work()
-            if not self.state.due and not any(len(g.calls) for g in self.gateways):
+            is_built = "epoch" in self.state.control and "building" not in self.state.control
+            if is_built and not self.state.due and not any(len(g.calls) for g in self.gateways):
                 break
         for _ in range(12):
             self._flush()
@@ -212,6 +215,9 @@ class World:
             raise self._broken
 
     def _work(self) -> None:
+        if not any(builder.busy for builder in self.builders):
+            self.builders[0].look()
+            self.deliver_all()
         for gateway in self.gateways:
             gateway.heartbeat()
             self.deliver_all()

@@ -71,10 +71,13 @@ def test_upstream_urls_are_plain_http_urls():
 
 
 def test_ledger_urls_have_one_of_the_known_schemes():
-    for url in ("redis://h:1/0", "rediss://:pw@h", "unix:///run/r.sock", "redis+cluster://a,b:1",
-                "redis+sentinel://a/m"):  # fmt: skip
+    for url in ("redis://h:1/0", "rediss://:pw@h", "unix:///run/r.sock", "redis+cluster://a:1,b:1",
+                "rediss+cluster://u:pw@a:1,b:1?ssl_ca_certs=/ca.pem", "redis+sentinel://a:1/m",
+                "redis+sentinel://a:1,b:2,[::1]:3/m/0", "rediss+sentinel://a:1,b:2/m"):  # fmt: skip
         assert accepts(RedisUrl, url)
-    for url in ("http://h", "redis", "redis:", "", "memcached://h"):
+    for url in ("http://h", "redis", "redis:", "", "memcached://h", "redis://h:x", "redis+cluster://a,b:1",
+                "redis+sentinel://a:1", "redis+cluster://", "unix+cluster://a:1",
+                "redis+cluster://a:1?ssl_ca_certs=/ca.pem"):  # fmt: skip
         assert not accepts(RedisUrl, url)
 
 

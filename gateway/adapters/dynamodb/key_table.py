@@ -62,18 +62,20 @@ class DynamoKeyTable:
         return sorted(keys, key=lambda key: (key.created_at, key.key_id), reverse=True)
 
     async def revoke(self, key_id: str, at: datetime) -> bool:
-        """Marks the key revoked (the first time counts); False if there is none."""
+        """Ends the key at that instant, which may lie ahead (the earliest counts); False: none."""
         try:
             await self._client.update_item(
                 TableName=self._table,
                 Key={"key_id": {"S": key_id}},
-                UpdateExpression="SET revoked_at = if_not_exists(revoked_at, :at)",
-                ConditionExpression="attribute_exists(key_id)",
+                UpdateExpression="SET revoked_at = :at",
+                # Written in one width and zone, so text compares as time.
+                ConditionExpression="attribute_exists(key_id) AND "
+                "(attribute_not_exists(revoked_at) OR revoked_at > :at)",
                 ExpressionAttributeValues={":at": {"S": _text(at)}},
             )
         except LIBRARY_ERRORS as exc:
             if trouble_of(exc) is Trouble.CONDITION_FAILED:
-                return False
+                return await self.get(key_id) is not None
             raise self._error(exc) from exc
         return True
 

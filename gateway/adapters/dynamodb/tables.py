@@ -19,9 +19,12 @@ USAGE_ROLLUPS = "usage_rollups"
 LEDGER_ACCOUNTS = "ledger_accounts"
 GATEWAY_KEYS = "gateway_keys"
 DEAD_LETTERS = "dead_letters"
+AUDIT_LOG = "audit_log"
+RULE_EDITIONS = "rule_editions"
 
 BY_OWNER = "by_owner"
 BY_DAY = "by_day"
+BY_ORG = "by_org"
 
 _POLL_S = 0.2
 _POLLS = 300
@@ -72,6 +75,7 @@ def table_definitions(prefix: str) -> tuple[TableDefinition, ...]:
             indexes=(
                 (BY_OWNER, Key(partition=codec.OWNER, sort=codec.AT)),
                 (BY_DAY, Key(partition=codec.DAY, sort=codec.AT)),
+                (BY_ORG, Key(partition=codec.ORG_DAY, sort=codec.AT)),
             ),
             ttl_attribute=codec.EXPIRES,
         ),
@@ -89,6 +93,12 @@ def table_definitions(prefix: str) -> tuple[TableDefinition, ...]:
         TableDefinition(
             name=prefix + DEAD_LETTERS,
             key=Key(partition="letter_id", sort="part", sort_type="N"),
+        ),
+        TableDefinition(
+            name=prefix + AUDIT_LOG, key=Key(partition="chain", sort="seq", sort_type="N")
+        ),
+        TableDefinition(
+            name=prefix + RULE_EDITIONS, key=Key(partition="rules", sort="place", sort_type="N")
         ),
     )
 

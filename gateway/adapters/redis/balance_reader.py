@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -21,11 +23,16 @@ class Balance:
 
 
 class RedisBalanceReader:
-    """Reads balances and counts of one shard."""
+    """Reads balances and counts of one shard, or of several together, summed.
 
-    def __init__(self, client: Client, keys: ShardKeys | None = None) -> None:
+    A platform-wide account is counted on every shard, an org's on its own: the others have none.
+    """
+
+    def __init__(
+        self, client: Client, shards: ShardKeys | Sequence[ShardKeys] | None = None
+    ) -> None:
         self._client = client
-        self._keys = keys or ShardKeys()
+        self._shards = (shards,) if isinstance(shards, ShardKeys) else shards or (ShardKeys(),)
 
     async def balance(self, logical_key: str) -> Balance:
         """The balance of an account in one window; all zero where nothing was ever held.
@@ -33,15 +40,17 @@ class RedisBalanceReader:
         `logical_key` is what `admission.accounts.balance_key` gives, and records name.
         Raises: GatewayError(LEDGER_UNAVAILABLE).
         """
+        found = Counter[str]()
         try:
-            fields = await self._client.hgetall(self._keys.account(logical_key))
+            for keys in self._shards:
+                fields = await self._client.hgetall(keys.account(logical_key))
+                found.update({_text(n): int(v) for n, v in fields.items() if _text(n) != "as_of"})
         except RedisError as exc:
             raise unavailable("the ledger does not answer") from exc
-        found = {_text(name): int(value) for name, value in fields.items()}
         return Balance(
-            posted=NanoUsd(found.get("posted", 0)),
-            pending=NanoUsd(found.get("pending", 0)),
-            overrun=NanoUsd(found.get("overrun", 0)),
+            posted=NanoUsd(found["posted"]),
+            pending=NanoUsd(found["pending"]),
+            overrun=NanoUsd(found["overrun"]),
         )
 
     async def journalled(self) -> int:
@@ -49,12 +58,14 @@ class RedisBalanceReader:
 
         Raises: GatewayError(LEDGER_UNAVAILABLE).
         """
+        added = 0
         try:
-            if not await self._client.exists(self._keys.usage):
-                return 0
-            return int((await self._client.xinfo_stream(self._keys.usage))["entries-added"])
+            for keys in self._shards:
+                if await self._client.exists(keys.usage):
+                    added += int((await self._client.xinfo_stream(keys.usage))["entries-added"])
         except RedisError as exc:
             raise unavailable("the ledger does not answer") from exc
+        return added
 
 
 def _text(value: bytes | str) -> str:

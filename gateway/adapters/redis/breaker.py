@@ -25,7 +25,6 @@ from gateway.domain.reservation import AdmissionPlan, Posting, PostVerdict, Rece
 
 T = TypeVar("T")
 
-_COMPONENT = "ledger"
 _JITTER = 0.2
 
 
@@ -53,7 +52,7 @@ class BreakingLedger:
     """Implements `admission.ports.Ledger` in front of another one, and owns its probe.
 
     `probe` asks for a sign of life; `chance` gives a number in [0, 1), so that many workers do not
-    knock together. Close it when done.
+    knock together. `component` is what the observer is told that this is. Close it when done.
     """
 
     def __init__(
@@ -64,8 +63,10 @@ class BreakingLedger:
         bounds: BreakerBounds | None = None,
         *,
         chance: Callable[[], float] = random.random,
+        component: str = "ledger",
     ) -> None:
         self._ledger = ledger
+        self._component = component
         self._probe = probe
         self._observer = observer
         self._bounds = bounds or BreakerBounds()
@@ -133,7 +134,7 @@ class BreakingLedger:
         self._failures = 0
         if self.state is BreakerState.HALF_OPEN:
             self._become(BreakerState.CLOSED)
-            self._observer.tell(ComponentRecovered(component=_COMPONENT))
+            self._observer.tell(ComponentRecovered(component=self._component))
 
     def _failed(self, era: int) -> None:
         if era != self._era:
@@ -152,7 +153,7 @@ class BreakingLedger:
             self.openings += 1
             self._observer.tell(
                 ComponentFailed(
-                    component=_COMPONENT,
+                    component=self._component,
                     detail=f"no answer {self._failures} times in a row; calls are refused at once "
                     "until it is back",
                 )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.adapters.redis.cluster import PatientCluster
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 
@@ -19,6 +23,7 @@ _SCHEMES = ("redis", "rediss", "unix")
 _CLUSTER, _SENTINEL = "+cluster", "+sentinel"
 _TOPOLOGIES = (_CLUSTER, _SENTINEL)
 _OLDEST_VERSION = (7, 0)
+_AUTHORITY = "ssl_ca_certs"
 
 Client = redis.asyncio.Redis | redis.asyncio.RedisCluster
 """A server, the primary that Sentinels name, or all primaries of a cluster."""
@@ -36,7 +41,8 @@ def connect(
     Nothing connects before the first command. No command is ever repeated by the client: only the
     ledger may do that, with the same id. Forms: `redis://user:secret@host:port/db`, `rediss://…`,
     `unix://path`, `redis+cluster://host:port,host:port`, `redis+sentinel://host:port,…/service/db`;
-    a topology with TLS begins with `rediss+`. Raises: ValueError that says what a URL looks like.
+    a topology with TLS begins with `rediss+`. `?ssl_ca_certs=FILE` names an authority of one's own.
+    Raises: ValueError that says what a URL looks like.
     """
     parts = urlsplit(url)
     # RESP2: this gateway needs no push messages, and a reply is then always somebody's reply.
@@ -51,7 +57,7 @@ def connect(
     if parts.scheme != "unix":
         options["socket_keepalive"] = True
     if parts.scheme.endswith(_TOPOLOGIES):
-        return _connect_topology(parts, options)
+        return _connect_topology(parts, options, patience_s=timeout_s)
     if parts.scheme not in _SCHEMES:
         raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options)
@@ -61,6 +67,21 @@ def connect(
 def is_cluster(url: str) -> bool:
     """Whether the URL names a cluster, where a ledger has more than one shard."""
     return urlsplit(url).scheme.endswith(_CLUSTER)
+
+
+async def close(client: Client) -> None:
+    """Closes all connections for good, those too that redis-py leaves to the garbage collector."""
+    with suppress(RedisError, OSError):  # a server that is gone cannot be taken leave of
+        await client.aclose()
+    if isinstance(client, redis.asyncio.RedisCluster):
+        # After a command that failed it takes itself for closed, whatever others opened since.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            with suppress(RedisError, OSError):
+                await client.nodes_manager.aclose(nodes)
+    elif isinstance(client.connection_pool, redis.asyncio.SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            with suppress(RedisError, OSError):
+                await sentinel.aclose()
 
 
 async def drop_connections(client: Client) -> None:
@@ -107,33 +128,79 @@ def _verify_facts(facts: Mapping[str, Any]) -> None:
         )
 
 
-def _connect_topology(parts: SplitResult, options: dict[str, Any]) -> Client:
+def check_url(url: str) -> None:
+    """Raises: ValueError that says what a ledger's URL looks like, and repeats nothing of it."""
+    parts = urlsplit(url)
+    if parts.scheme.endswith(_TOPOLOGIES):
+        _topology_of(parts)
+    elif parts.scheme not in _SCHEMES or not (parts.netloc or parts.path):
+        raise ValueError(
+            "expected a URL of redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"
+        )
+    else:
+        _ = parts.port  # raises for a port that is none
+
+
+@dataclass(frozen=True, slots=True)
+class _Topology:
+    """Where the nodes of a cluster are, or the Sentinels of a service and its database."""
+
+    addresses: tuple[tuple[str, int], ...]
+    service: str
+    database: int
+    options: Mapping[str, Any]
+
+
+def _topology_of(parts: SplitResult) -> _Topology:
     scheme, _, topology = parts.scheme.partition("+")
     if scheme not in ("redis", "rediss"):
         raise ValueError("a Redis URL of a topology starts with redis+ or rediss+")
     who, _, where = parts.netloc.rpartition("@")
     username, _, password = who.partition(":")
-    options |= {
+    options: dict[str, Any] = {
         "username": unquote(username) or None,
         "password": unquote(password) or None,
         "ssl": scheme == "rediss",
     }
-    hosts = [_address(text) for text in where.split(",")]
-    if topology == "cluster":
-        # A cluster's client counts its attempts itself: one, so that nothing is repeated.
-        return redis.asyncio.RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in hosts], **options
-        )
+    asked = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    if set(asked) - ({_AUTHORITY} if scheme == "rediss" else set()):
+        raise ValueError(f"the only option of a Redis topology with TLS is {_AUTHORITY}=FILE")
+    options |= {name: values[0] for name, values in asked.items()}
     service, _, database = parts.path.strip("/").partition("/")
-    if not service or (database and not database.isdigit()):
+    if topology == "sentinel" and (not service or (database and not database.isdigit())):
         raise ValueError("a Sentinel URL ends in /SERVICE or /SERVICE/DATABASE")
-    ask = {name: options[name] for name in _SENTINEL_OPTIONS}
-    sentinel = redis.asyncio.Sentinel(hosts, sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
-    primary: redis.asyncio.Redis = sentinel.master_for(service, db=int(database or 0), **options)
-    return primary
+    addresses = tuple(_address(text) for text in where.split(","))
+    return _Topology(addresses, service, int(database or 0), options)
 
 
-_SENTINEL_OPTIONS = ("socket_timeout", "socket_connect_timeout", "retry", "protocol", "ssl")
+def _connect_topology(parts: SplitResult, options: dict[str, Any], *, patience_s: float) -> Client:
+    asked = _topology_of(parts)
+    options |= asked.options
+    if parts.scheme.endswith(_CLUSTER):
+        # A cluster's client counts its attempts itself: one, so that nothing is repeated.
+        nodes = [ClusterNode(host, port) for host, port in asked.addresses]
+        return PatientCluster(startup_nodes=nodes, patience_s=patience_s, **options)
+    ask = {name: value for name, value in options.items() if name not in _NOT_OF_SENTINELS}
+    sentinel = redis.asyncio.Sentinel(list(asked.addresses), sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+    kind = SentinelManagedSSLConnection if options.pop("ssl") else SentinelManagedConnection
+    pool = _PrimaryPool(
+        service_name=asked.service,
+        sentinel_manager=sentinel,
+        is_master=True,
+        connection_class=kind,
+        timeout=patience_s,
+        db=asked.database,
+        **options,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+class _PrimaryPool(redis.asyncio.BlockingConnectionPool, redis.asyncio.SentinelConnectionPool):
+    """Connections to the primary that Sentinels name; who finds all of them taken waits a while."""
+
+
+# A Sentinel has a password of its own, if any, and few are asked at once.
+_NOT_OF_SENTINELS = frozenset({"username", "password", "max_connections"})
 
 
 def _address(text: str) -> tuple[str, int]:

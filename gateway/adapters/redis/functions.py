@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from redis.asyncio import RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, ResponseError
+from redis.exceptions import ResponseError
 
+from gateway.adapters.redis.cluster import PatientCluster
 from gateway.adapters.redis.connection import Client
 
 # The order matters: each file sees the locals of those before it.
@@ -30,10 +29,12 @@ _FILES = (
     "heartbeat",
     "reassert",
     "control",
+    "bundle",
     "rebuild",
+    "unheld",
     "journal",
 )
-_DATA_FORMAT = "v2"
+_DATA_FORMAT = "v3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,18 @@ class Functions:
         self._client = client
         self._library = library
         self._loading = asyncio.Lock()
-        self._loads = 0
+        self._loads: dict[str, int] = defaultdict(int)
 
-    async def load(self) -> None:
-        """Makes sure the server has the library. Raises: redis.RedisError."""
+    async def load(self, key: str | None = None) -> None:
+        """Makes sure the server (of a cluster: all, or the key's) has the library.
+
+        Raises: redis.RedisError.
+        """
+        where = {}
+        if isinstance(self._client, PatientCluster) and key is not None:
+            where = {"target_nodes": await self._client.node_of(key)}
         try:
-            await self._client.function_load(self._library.code)
+            await self._client.execute_command("FUNCTION LOAD", self._library.code, **where)
         except ResponseError as exc:
             if "already exists" not in str(exc):
                 raise
@@ -83,33 +90,19 @@ class Functions:
     ) -> object:
         """What the function answers. Raises: redis.RedisError."""
         command = ("FCALL", self._library.function(short_name), len(keys), *keys, *arguments)
-        loads = self._loads
+        shard = keys[0].partition("}")[0]  # its node is not the one of other shards
+        loads = self._loads[shard]
         try:
-            return await self._execute(keys[0], command)
+            return await self._execute(command)
         except ResponseError as exc:
             if "Function not found" not in str(exc):
                 raise
         async with self._loading:
-            if self._loads == loads:
-                await self.load()
-                self._loads += 1
-        return await self._execute(keys[0], command)
+            if self._loads[shard] == loads:
+                await self.load(keys[0])
+                self._loads[shard] += 1
+        return await self._execute(command)
 
-    async def _execute(self, key: str, command: Sequence[str | bytes | int]) -> object:
-        client, where = self._client, {}
-        if isinstance(client, RedisCluster):
-            # The node is found here: the client would ask one, each time, where the keys stand.
-            where = {"target_nodes": await _node_of(client, key)}
-        reply: object = await client.execute_command(*command, **where)
+    async def _execute(self, command: Sequence[str | bytes | int]) -> object:
+        reply: object = await self._client.execute_command(*command)
         return reply
-
-
-async def _node_of(client: RedisCluster, key: str) -> ClusterNode:
-    try:
-        await client.initialize()
-        node = client.get_node_from_key(key)
-    except RedisClusterException as exc:
-        raise RedisConnectionError("the cluster has nobody for this slot") from exc
-    if node is None:
-        raise RedisConnectionError("the cluster has nobody for this slot")
-    return node

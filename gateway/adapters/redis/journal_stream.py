@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +12,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.adapters.redis.connection import Client, unavailable
 from gateway.adapters.redis.functions import Functions, read_library
+from gateway.adapters.redis.line import Line
 from gateway.admission.accounts import ShardKeys
 from gateway.domain.ids import RequestId
 from gateway.domain.money import NanoUsd, format_usd
-from gateway.domain.reservation import Resource
-from gateway.journal.ports import JournalEntry
+from gateway.domain.reservation import Rank, Resource
+from gateway.journal.ports import JournalEntry, LateCharge
 
 GROUP = "journal"
 DEAD_AFTER_MS = 30_000
@@ -28,6 +29,14 @@ _PAGE = 500
 _BLOCK_SLACK_S = 0.25
 # A server ends a blocking read at its next tick, up to 100 ms late (`hz 10`); the rest is network.
 _POLL_S = 0.05
+# What is known for certain of a call that expired and was released afterwards.
+_RELEASED = {
+    "cost_nano_usd": 0,
+    "cost_usd": "0",
+    "exact": True,
+    "estimate_reason": None,
+    "rank": Rank.MEASURED.value,
+}
 _RawEntry = tuple[bytes, dict[bytes, bytes] | None]
 
 
@@ -46,12 +55,14 @@ class RedisJournalStream:
         *,
         keys: ShardKeys | None = None,
         dead_after_ms: int = DEAD_AFTER_MS,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self._client = client
         self._consumer = consumer
         self._functions = Functions(client, read_library())
         self._keys = keys or ShardKeys()
         self._dead_after_ms = dead_after_ms
+        self._now_ms = now_ms
 
     async def start(self) -> None:
         """Makes the group, from the stream's start. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
@@ -85,6 +96,15 @@ class RedisJournalStream:
         except RedisError as exc:
             raise unavailable("the usage stream cannot be acknowledged") from exc
 
+    async def count(self, position: str, request_id: str, charges: Sequence[LateCharge]) -> None:
+        """Has the ledger count an unheld entry's charge, once. Raises: GatewayError."""
+        keys = [self._keys.hold(RequestId(request_id))]
+        keys += [self._keys.account(charge.account) for charge in charges]
+        arguments = [request_id, "" if self._now_ms is None else str(self._now_ms()), position]
+        for charge in charges:
+            arguments += [str(charge.posted), str(charge.overrun), str(charge.until_ms)]
+        await Line(self._client, self._functions).call("count", keys, arguments)
+
     async def backlog(self) -> int:
         """How many entries wait to be written."""
         try:
@@ -102,7 +122,7 @@ class RedisJournalStream:
                     return
                 for position, fields in found:
                     if _FIELD in fields:
-                        yield JournalEntry(position=position.decode(), document=_whole(fields))
+                        yield _entry(position, fields)
                 after = f"({found[-1][0].decode()}"
         except RedisError as exc:
             raise unavailable("the usage stream cannot be read") from exc
@@ -180,11 +200,13 @@ class RedisJournalStream:
         gone = [position for position, fields in raw if not fields or _FIELD not in fields]
         if gone:
             await self._client.xack(self._keys.usage, GROUP, *gone)
-        return [
-            JournalEntry(position=position.decode(), document=_whole(fields))
-            for position, fields in raw
-            if fields and _FIELD in fields
-        ]
+        return [_entry(position, fields) for position, fields in raw if fields and _FIELD in fields]
+
+
+def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> JournalEntry:
+    return JournalEntry(
+        position=position.decode(), document=_whole(fields), is_unheld=b"unheld" in fields
+    )
 
 
 def _whole(fields: Mapping[bytes, bytes]) -> bytes:
@@ -209,6 +231,8 @@ def _whole(fields: Mapping[bytes, bytes]) -> bytes:
     }
     # Without a budget the ledger holds no money, so the draft's own hold is what was spent.
     if any(account.startswith(f"{Resource.MONEY.value}:") for account in accounts):
-        charge = NanoUsd(int(fields[b"charge"]))
+        charge = NanoUsd(int(fields.get(b"voided", fields[b"charge"])))
         known |= {"hold_nano_usd": charge, "cost_nano_usd": charge, "cost_usd": format_usd(charge)}
+    if b"voided" in fields:
+        known |= _RELEASED
     return orjson.dumps(document | known)

@@ -41,6 +41,7 @@ HOLD_TTL_MS = 30_000
 _SWEEPER_LEASE_MS = 5_000
 _HOLDS_A_BEAT = 500
 _HEALINGS_A_CALL = 2
+_JOIN_EVERY_S = 0.25
 
 
 class RedisLedger:
@@ -49,6 +50,7 @@ class RedisLedger:
     `worker` names this process among all that ever ran (a restart is another worker): its
     operations are numbered, so that a ledger that forgot some of them is found out and told again.
     None: nobody counts, and holds end at their deadline.
+    `needs_epoch`: nothing is held in a ledger whose accounts nobody has ever set from the books.
     `now_ms` moves the ledger's clock in tests; None: the server's own clock.
     """
 
@@ -60,6 +62,7 @@ class RedisLedger:
         now_ms: Callable[[], int] | None = None,
         worker: str | None = None,
         hold_ttl_ms: int = HOLD_TTL_MS,
+        needs_epoch: bool = False,
     ) -> None:
         self._client = client
         self._functions = Functions(client, read_library())
@@ -71,6 +74,8 @@ class RedisLedger:
         self._numbers = OperationNumbers()
         self._memory = Recollection()
         self._epoch: int | None = None
+        self._needs_epoch = needs_epoch
+        self._joining_from_s = 0.0
         self._healing = Healing(
             self._line,
             self._keys,
@@ -96,17 +101,23 @@ class RedisLedger:
         except RedisError as exc:
             raise unavailable("the ledger does not answer") from exc
 
+    @property
+    def is_built(self) -> bool:
+        """Whether this worker knows the epoch of its accounts, where it needs to."""
+        return self._epoch is not None or not self._needs_epoch
+
     async def reserve(self, plan: AdmissionPlan) -> Receipt:
         """Takes the first rung that fits, whole or not at all."""
         keys = [*self._call_keys(plan.request_id), self._keys.control]
         keys += plan_keys(plan, self._keys)
         receipt: Receipt | None = None
         for _ in range(_HEALINGS_A_CALL):
-            fields = tuple(plan_fields(plan, self._epoch))
-            receipt = receipt_of(plan, await self._ask("reserve", plan.request_id, keys, fields))
-            if not _has_rolled_back(receipt) or not await self._heal():
+            receipt = await self._ask_to_reserve(plan, keys)
+            if not _is(receipt, Obstacle.ROLLBACK) or not await self._heal():
                 break
         assert receipt is not None
+        if _is(receipt, Obstacle.UNBUILT) and await self._has_joined():
+            receipt = await self._ask_to_reserve(plan, keys)
         if isinstance(receipt, Granted) and self._worker is not None:
             self._memory.granted(plan, receipt)
         return receipt
@@ -123,7 +134,8 @@ class RedisLedger:
 
     async def void(self, request_id: RequestId) -> VoidVerdict:
         """Releases the hold, once."""
-        reply = await self._end("void", request_id, self._call_keys(request_id), ())
+        keys = [*self._call_keys(request_id), self._keys.usage]
+        reply = await self._end("void", request_id, keys, ())
         verdict = VoidVerdict(str(reply[1]).lower())
         if self._worker is not None:
             self._memory.ended(Voiding(request_id=request_id))
@@ -183,6 +195,20 @@ class RedisLedger:
             self._epoch = int(epoch)
         return False
 
+    async def _ask_to_reserve(self, plan: AdmissionPlan, keys: Sequence[str]) -> Receipt:
+        epoch = 0 if self._needs_epoch and self._epoch is None else self._epoch
+        fields = tuple(plan_fields(plan, epoch))
+        return receipt_of(plan, await self._ask("reserve", plan.request_id, keys, fields))
+
+    async def _has_joined(self) -> bool:
+        """Looks whether there is another epoch, not too often; whether this worker joined it."""
+        now_s, before = asyncio.get_running_loop().time(), self._epoch
+        if self._worker is None or now_s < self._joining_from_s:
+            return False
+        self._joining_from_s = now_s + _JOIN_EVERY_S
+        await self.heartbeat()
+        return self._epoch != before
+
     async def _heal(self) -> bool:
         """Tells the ledger again what it forgot; whether that succeeded."""
         self._memory.pass_time(asyncio.get_running_loop().time())
@@ -241,5 +267,5 @@ class RedisLedger:
         return "" if self._now_ms is None else str(self._now_ms())
 
 
-def _has_rolled_back(receipt: Receipt) -> bool:
-    return isinstance(receipt, NotDecided) and receipt.obstacle is Obstacle.ROLLBACK
+def _is(receipt: Receipt, obstacle: Obstacle) -> bool:
+    return isinstance(receipt, NotDecided) and receipt.obstacle is obstacle

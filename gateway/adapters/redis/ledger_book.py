@@ -39,6 +39,7 @@ class RedisLedgerBook:
                     found[key] = Standing(
                         posted=known.posted + int(fields.get(b"posted", 0)),
                         pending=known.pending + int(fields.get(b"pending", 0)),
+                        overrun=known.overrun + int(fields.get(b"overrun", 0)),
                     )
         except RedisError as exc:
             raise unavailable("the ledger's balances cannot be read") from exc

@@ -5,6 +5,7 @@ The order is the one that the head of each Lua file states.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import assert_never
 
@@ -19,12 +20,19 @@ from gateway.domain.reservation import (
     Claim,
     LeaseClaim,
     Posting,
+    Resource,
     Rung,
     Seen,
 )
 from gateway.domain.scope import Scope
 
 Argument = str | bytes
+_KINDS = {
+    Resource.MONEY: 1,
+    Resource.REQUESTS: 2,
+    Resource.TOKENS: 3,
+    Resource.CONCURRENCY: 4,
+}
 _LONGEST_ROLLING = 31
 _BALANCE_GRACE_MS = 48 * 3_600_000
 
@@ -56,9 +64,10 @@ def plan_fields(plan: AdmissionPlan, epoch: int | None) -> Iterator[Argument]:
     for edition in plan.seen:
         yield edition_field(edition)
         yield str(edition.version)
-    yield str(len(plan.rungs))
+    numbers = [len(plan.rungs)]
     for rung in plan.rungs:
-        yield from _rung_fields(rung)
+        numbers += _rung_numbers(rung)
+    yield struct.pack(f"<{len(numbers)}d", *numbers)
 
 
 def stop_field(scope: Scope) -> str:
@@ -135,25 +144,30 @@ def _claim_keys(claim: Claim) -> Iterator[str]:
         yield claim.account.key
 
 
-def _rung_fields(rung: Rung) -> Iterator[str]:
-    yield str(len(rung.claims))
-    yield str(rung.division.least if rung.division else 0)
-    yield str(rung.division.most if rung.division else 0)
+def _rung_numbers(rung: Rung) -> Iterator[int]:
+    yield len(rung.claims)
+    yield rung.division.least if rung.division else 0
+    yield rung.division.most if rung.division else 0
     for claim in rung.claims:
-        yield claim.account.resource.value
-        yield "1" if claim.enforced else "0"
-        if not isinstance(claim, LeaseClaim):
-            yield str(amount_of(claim, 0))
-            yield str(claim.unit)
-        yield str(ceiling_of(claim))
-        if isinstance(claim, BucketClaim):
-            yield str(claim.period_ms)
-        elif isinstance(claim, BalanceClaim):
-            yield str(claim.current.start_ms)
-            yield str(claim.following.start_ms)
-            yield str(claim.following.end_ms)
-            yield str(_kept_beyond_ms(claim))
-            yield str(len(claim.earlier))
+        yield _KINDS[claim.account.resource]
+        yield int(claim.enforced)
+        yield int(amount_of(claim, 0))
+        yield 0 if isinstance(claim, LeaseClaim) else int(claim.unit)
+        yield int(ceiling_of(claim))
+        match claim:
+            case BalanceClaim():
+                yield claim.current.start_ms
+                yield claim.following.start_ms
+                yield claim.following.end_ms
+                yield _kept_beyond_ms(claim)
+                yield len(claim.earlier)
+            case BucketClaim():
+                yield claim.period_ms
+                yield from (0, 0, 0, 0)
+            case LeaseClaim():
+                yield from (0, 0, 0, 0, 0)
+            case _:
+                assert_never(claim)
 
 
 def _kept_beyond_ms(claim: BalanceClaim) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -10,18 +10,47 @@ from gateway.adapters.redis.connection import Client, unavailable
 from gateway.adapters.redis.functions import Functions, read_library
 from gateway.adapters.redis.line import Line
 from gateway.admission.accounts import ShardKeys
-from gateway.admission.ports import AccountRow
+from gateway.admission.ports import AccountRow, LedgerEpoch
 
 _ROWS_A_CALL = 500
+_ROLE = "builder"
 
 
 class RedisRebuild:
     """Implements `admission.ports.Rebuild` on one shard."""
 
-    def __init__(self, client: Client, keys: ShardKeys | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: ShardKeys | None = None,
+        *,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
         self._client = client
+        self._now_ms = now_ms
         self._line = Line(client, Functions(client, read_library()))
         self._keys = keys or ShardKeys()
+
+    async def state(self) -> LedgerEpoch:
+        """Under which epoch the accounts stand."""
+        try:
+            found = await self._client.hmget(self._keys.control, ["epoch", "building", "mark"])
+        except RedisError as exc:
+            raise unavailable("the ledger does not say under which epoch it stands") from exc
+        number, building, mark_ms = (None if text is None else int(text) for text in found)
+        return LedgerEpoch(number=number, building=building, mark_ms=mark_ms or 0)
+
+    async def leads(self, who: str, ttl_ms: int) -> bool:
+        """Whether this one may build now, and nobody else for so long."""
+        reply = await self._line.call("lead", [self._keys.leader(_ROLE)], (who, str(ttl_ms)))
+        return reply[1] == 1
+
+    async def mark(self, epoch: int) -> int | None:
+        """Leaves a mark of now, which it answers; None: another epoch stands, or none."""
+        now = "" if self._now_ms is None else str(self._now_ms())
+        arguments = ("mark", str(epoch), now)
+        reply = await self._line.call("mark", [self._keys.control], arguments)
+        return int(reply[1]) if reply[1] != "" else None
 
     async def begin(self, epoch: int) -> bool:
         """Closes admission; False: this epoch, or a later one, was begun or built by somebody."""

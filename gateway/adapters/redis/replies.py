@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.adapters.redis.connection import unavailable
 from gateway.admission.accounts import amount_of, ceiling_of
@@ -16,6 +17,8 @@ from gateway.domain.reservation import (
     Receipt,
     Utilisation,
 )
+from gateway.domain.scope import Scope
+from gateway.domain.stop import Stop, UnreadableStop, decode_stop, unreadable_stop
 
 Part = str | int
 
@@ -35,6 +38,8 @@ def receipt_of(plan: AdmissionPlan, reply: Sequence[Part]) -> Receipt:
                 return _granted(plan, reply)
             case "DENIED":
                 return _denied(plan, reply)
+            case "STOPPED":
+                return _stopped(plan, reply)
             case obstacle:
                 return NotDecided(
                     request_id=plan.request_id,
@@ -42,8 +47,27 @@ def receipt_of(plan: AdmissionPlan, reply: Sequence[Part]) -> Receipt:
                     at_ms=int(reply[2]),
                     about=str(reply[3]),
                 )
-    except (ValueError, IndexError) as exc:
+    except (ValueError, IndexError, StopIteration) as exc:
         raise unavailable("the ledger's reply does not fit the plan") from exc
+
+
+def _stopped(plan: AdmissionPlan, reply: Sequence[Part]) -> NotDecided:
+    scope = next(scope for scope in plan.scopes if scope.path == reply[3])
+    return NotDecided(
+        request_id=plan.request_id,
+        obstacle=Obstacle.STOPPED,
+        at_ms=int(reply[2]),
+        about=scope.path,
+        stop=stop_noted(scope, str(reply[4])),
+    )
+
+
+def stop_noted(scope: Scope, note: str) -> Stop:
+    """The stop that a shard has noted for a scope; one for ever, where it cannot be read."""
+    try:
+        return replace(decode_stop(note), scope=scope)
+    except UnreadableStop as exc:
+        return unreadable_stop(scope, f"the ledger's note of it cannot be read: {exc}")
 
 
 def _granted(plan: AdmissionPlan, reply: Sequence[Part]) -> Granted:

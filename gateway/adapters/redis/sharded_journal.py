@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.adapters.redis.journal_stream import RedisJournalStream
-from gateway.journal.ports import JournalEntry
+from gateway.domain.errors import GatewayError
+from gateway.journal.ports import JournalEntry, LateCharge
 
 _POLL_S = 0.05
 _MARK = "/"
@@ -44,8 +45,19 @@ class ShardedJournal:
         for position in positions:
             shard, _, own = position.partition(_MARK)
             by_shard[int(shard)].append(own)
+        failed: GatewayError | None = None
         for shard_number, own_positions in by_shard.items():
-            await self._streams[shard_number].acknowledge(own_positions)
+            try:
+                await self._streams[shard_number].acknowledge(own_positions)
+            except GatewayError as error:
+                failed = error  # those entries come again, and change nothing
+        if failed is not None:
+            raise failed
+
+    async def count(self, position: str, request_id: str, charges: Sequence[LateCharge]) -> None:
+        """Has the ledger count an unheld entry's charge, once, on its shard."""
+        shard, _, own = position.partition(_MARK)
+        await self._streams[int(shard)].count(own, request_id, charges)
 
     async def backlog(self) -> int:
         """How many entries wait to be written."""
@@ -60,14 +72,26 @@ class ShardedJournal:
         return None
 
     async def _look(self, limit: int) -> list[JournalEntry]:
+        """What the shards have now. One that does not answer keeps nobody from the others' entries.
+
+        Raises: GatewayError(LEDGER_UNAVAILABLE) if there is nothing but a failure to tell.
+        """
         found: list[JournalEntry] = []
+        failed: GatewayError | None = None
         count = len(self._streams)
         for step in range(count):
             number = (self._next + step) % count
-            for entry in await self._streams[number].claim(limit - len(found), 0):
-                position = f"{number}{_MARK}{entry.position}"
-                found.append(replace(entry, position=position))
+            try:
+                entries = await self._streams[number].claim(limit - len(found), 0)
+            except GatewayError as error:
+                failed = error
+                continue
+            found += [
+                replace(entry, position=f"{number}{_MARK}{entry.position}") for entry in entries
+            ]
             if len(found) >= limit:
                 break
         self._next = (self._next + 1) % count
+        if failed is not None and not found:
+            raise failed
         return found

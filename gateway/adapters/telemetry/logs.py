@@ -16,6 +16,7 @@ from gateway.domain.observer import (
     ComponentRecovered,
     EndingReplayed,
     Fact,
+    RulesInForce,
     SettlementFailed,
     UnexpectedError,
 )
@@ -107,6 +108,13 @@ class LogObserver:
                 )
             case ComponentRecovered(component=component):
                 self._log.info("component_recovered", component=component)
+            case RulesInForce(edition=edition, published_by=published_by, why=why):
+                self._log.info(
+                    "rules_in_force",
+                    edition=edition,
+                    published_by=published_by[:_LONGEST_TEXT],
+                    why=why[:_LONGEST_TEXT],
+                )
             case _:
                 assert_never(fact)
 

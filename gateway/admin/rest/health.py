@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
 from aiohttp import web
 
-from gateway.admin.access import PublicRoute, Route
-from gateway.domain.caller import Caller, Role
+from gateway.admin.asked import Asked
+from gateway.admin.models.health import ComponentHealth, DeepHealth, Health
+from gateway.admin.route import HEAVY, About, Answer, PublicRoute, Route
+from gateway.admin.services import Probe
+from gateway.domain.caller import Role
 from gateway.domain.clock import Clock
 from gateway.domain.errors import GatewayError
 
-Probe = Callable[[], Awaitable[None]]
-"""Asks one dependency for a sign of life. Raises if there is none."""
-
 _PROBE_TIMEOUT_S = 1.0
+_PREFIXES = ("", "/v1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,36 +54,47 @@ def health_routes(
             )
         return _answer({"status": "ok"}, HTTPStatus.OK)
 
-    async def deep(_request: web.Request, _caller: Caller) -> web.Response:
+    async def deep(_asked: Asked) -> Answer:
         findings = await _ask(probes, clock)
-        ok = all(finding.ok for finding in findings)
-        components = {
-            finding.name: {
-                "status": "ok" if finding.ok else "unavailable",
-                "latency_ms": finding.latency_ms,
-                "detail": finding.detail,
-            }
-            for finding in findings
-        }
-        return _answer(
-            {"status": "ok" if ok else "unavailable", "components": components},
-            HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE,
+        components = {finding.name: _component(finding) for finding in findings}
+        if all(finding.ok for finding in findings):
+            return Answer(document=DeepHealth(status="ok", components=components))
+        return Answer(
+            document=DeepHealth(status="unavailable", components=components),
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
         )
 
-    return (
-        (
-            PublicRoute(path="/health/live", summary="The process answers.", handler=live),
-            PublicRoute(path="/health/ready", summary="It can do its work.", handler=ready),
-        ),
-        (
-            Route(
-                method="GET",
-                path="/health/deep",
-                role=Role.VIEWER,
-                summary="Each dependency, how fast it answers, and what is wrong with it.",
-                handler=deep,
-            ),
-        ),
+    # Load balancers know `/health/…`; whoever reads the API's own paths finds them there too.
+    public = tuple(
+        PublicRoute(path=prefix + path, summary=summary, handler=handler, answer=Health)
+        for prefix in _PREFIXES
+        for path, summary, handler in (
+            ("/health/live", "The process answers.", live),
+            ("/health/ready", "It can do its work.", ready),
+        )
+    )
+    keyed = tuple(
+        Route(
+            method="GET",
+            path=f"{prefix}/health/deep",
+            role=Role.VIEWER,
+            about=About.NOBODY,
+            summary="What it depends on, each with its latency and what is wrong.",
+            handler=deep,
+            answer=DeepHealth,
+            rate=HEAVY,
+            failures=(HTTPStatus.SERVICE_UNAVAILABLE,),
+        )
+        for prefix in _PREFIXES
+    )
+    return public, keyed
+
+
+def _component(finding: Finding) -> ComponentHealth:
+    return ComponentHealth(
+        status="ok" if finding.ok else "unavailable",
+        latency_ms=finding.latency_ms,
+        detail=finding.detail,
     )
 
 

@@ -99,7 +99,7 @@ class Stand:
 @pytest.fixture
 async def stand(endpoint, table_prefix):
     async with (
-        dynamodb_front(endpoint) as front,
+        dynamodb_front(endpoint, forgetful=True) as front,
         open_dynamodb(front.url, "us-east-1") as client,
     ):
         made = Stand(front, client, table_prefix)

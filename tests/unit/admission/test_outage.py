@@ -6,18 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.admission.choose import Bucket
 from gateway.admission.outage import (
     AdmitLocally,
-    OutageRule,
+    LedgerAlone,
     OutageRules,
     OutageState,
     decide,
+    filled,
     left,
+    refused_by_stop,
 )
 from gateway.domain.decision import Refuse
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Resource
-from tests.fakes.ledgers import budget, lease, plan, rate
+from gateway.policy.document import OutageRule
+from tests.fakes.ledgers import ACME, budget, lease, plan, rate
+from tests.fakes.stop_knowledge import stop
 
 NOW_MS = 1_000_000
 OPEN_BUDGETS = OutageRules(budgets=OutageRule.ADMIT_UNCOUNTED)
@@ -134,6 +139,28 @@ def test_limits_may_be_refused_or_left_uncounted():
 
 def test_a_call_without_limits_passes():
     assert let_pass(3) == 3
+
+
+def test_what_the_ledger_granted_fills_a_workers_part_and_never_more():
+    full = filled(rate(9, 12), 0, Bucket(), 4, now_ms=NOW_MS)
+    assert full == Bucket(backlog=3 * 60_000, at_ms=NOW_MS)
+    later = filled(rate(1, 12), 0, full, 4, now_ms=NOW_MS + 40_000)
+    assert later == Bucket(backlog=2 * 60_000, at_ms=NOW_MS + 40_000)
+    divided = filled(rate(1, 12, unit=2), 3, Bucket(), 1, now_ms=NOW_MS)
+    assert divided.backlog == 7 * 60_000
+
+
+def test_a_stop_is_refused_as_the_ledger_would_refuse_it():
+    refusal = refused_by_stop(stop(ACME))
+    assert refusal.reason is Reason.EMERGENCY_STOP
+    assert "org/acme" in refusal.detail
+    assert refusal.retry_after_s is None
+
+
+def test_who_hears_of_stops_from_the_ledger_alone_knows_of_none_without_it():
+    alone = LedgerAlone()
+    assert not alone.is_current()
+    assert alone.stop_of([ACME]) is None
 
 
 @given(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import permutations
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +14,12 @@ from gateway.domain.quote import ContextBand, PriceRow, PriceSheet, Quote, Token
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import AdmissionPlan, BalanceClaim, BucketClaim, Resource
 from gateway.policy.document import BudgetMode, UnknownModelRule
-from gateway.policy.effective import BudgetLimit, EffectivePolicy, RateLimit
+from gateway.policy.effective import (
+    BudgetLimit,
+    EffectivePolicy,
+    RateLimit,
+    RequestSizeLimit,
+)
 from tests.fakes.ledgers import ACME, MIDNIGHT
 
 FREE = TokenRates(
@@ -55,13 +61,16 @@ REQUESTS = replace(TOKENS, name="requests per minute", resource=Resource.REQUEST
 
 
 def policy(*, budgets=(), rates=(), max_tokens_per_request=None):
+    size = RequestSizeLimit(
+        name="org tokens per request", scope=ACME, tokens=max_tokens_per_request or 0
+    )
     return EffectivePolicy(
         version="v7",
         org="acme",
         covered=True,
         budgets=tuple(budgets),
         rates=tuple(rates),
-        max_tokens_per_request=max_tokens_per_request,
+        sizes=(size,) if max_tokens_per_request else (),
         unknown_models=UnknownModelRule.REFUSE,
         operations=frozenset(),
         model_allow=(),
@@ -91,11 +100,36 @@ def test_every_limit_that_binds_the_call_becomes_a_claim_of_one_rung():
     assert plan.policy_version == "v7"
 
 
-@pytest.mark.parametrize("mode", [mode for mode in BudgetMode if mode is not BudgetMode.HARD])
-def test_a_budget_that_is_not_hard_counts_and_does_not_block(mode):
-    plan = planned(policy(budgets=[replace(HARD, mode=mode)]))
+@pytest.mark.parametrize(
+    ("mode", "amount", "enforced"),
+    [
+        (BudgetMode.HARD, 700, True),
+        (BudgetMode.SOFT, 90, True),
+        (BudgetMode.OBSERVE, 700, False),
+    ],
+)
+def test_a_hard_budget_holds_the_worst_case_a_soft_one_an_estimate_and_one_only_counts(
+    mode, amount, enforced
+):
+    estimated = replace(QUOTE, expected_nano_usd=90)
+    plan = planned(policy(budgets=[replace(HARD, mode=mode)]), estimated)
     (claim,) = plan.rungs[0].claims
-    assert (claim.amount, claim.enforced) == (700, False)
+    assert (claim.amount, claim.enforced) == (amount, enforced)
+
+
+def test_a_soft_budget_holds_the_worst_case_where_nothing_better_is_known():
+    plan = planned(policy(budgets=[replace(HARD, mode=BudgetMode.SOFT)]))
+    assert plan.rungs[0].claims[0].amount == 700
+
+
+@pytest.mark.parametrize("modes", list(permutations(BudgetMode)))
+def test_where_budgets_share_an_account_the_worst_case_is_what_is_written(modes):
+    budgets = [replace(HARD, name=mode.value, mode=mode) for mode in modes]
+    plan = planned(policy(budgets=budgets), replace(QUOTE, expected_nano_usd=90))
+    claims = plan.rungs[0].claims
+    assert len({claim.account.key for claim in claims}) == 1
+    assert [claim.amount for claim in claims] == [700, 700, 90]
+    assert claims[0].enforced
 
 
 def test_a_limit_that_is_observed_claims_and_does_not_block():
@@ -142,3 +176,4 @@ def test_a_request_is_as_large_as_its_estimate_or_its_stated_output(
         assert plan.reason is Reason.CLAIM_ABOVE_CAPACITY
         assert str(limit) in plan.detail
         assert "maxTokens" in plan.detail
+        assert "'org tokens per request' of org/acme" in plan.detail

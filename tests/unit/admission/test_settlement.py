@@ -11,11 +11,12 @@ from gateway.admission.settlement import (
     conclude,
     draft_record,
     is_certainly_unbilled,
+    unsettled_record,
 )
 from gateway.domain.call import CallFacts
 from gateway.domain.money import to_nano_usd, to_usd
 from gateway.domain.quote import PriceSheet
-from gateway.domain.record import CallStatus
+from gateway.domain.record import ADMITTED_LOCALLY, CallStatus
 from gateway.domain.reservation import Rank
 from gateway.domain.tokens import AtLeast, Exact, ServiceTier, TokenCounts, Unit, Usage
 from gateway.journal.codec import decode_document, encode_record, from_item, to_item
@@ -189,3 +190,16 @@ def test_only_these_answers_prove_that_nothing_was_billed():
     """accounting.md section 3."""
     proving = {status for status in range(100, 600) if is_certainly_unbilled(status)}
     assert proving == UNBILLED_STATUSES == {400, 403, 404, 413, 429, 503}
+
+
+def test_the_record_of_a_call_that_was_let_pass_locally_says_so_and_why():
+    passed = replace(admitted(), is_local=True)
+    for record in (
+        unsettled_record(passed),
+        conclude(passed, ending(None), settled_at=LATER).record,
+        conclude(passed, ending(Exact(usage=Usage())), settled_at=LATER).record,
+    ):
+        assert (record.decision, record.reason) == (ADMITTED_LOCALLY, "ledger_unavailable")
+        assert record.accounts == passed.accounts
+    held = unsettled_record(admitted())
+    assert (held.decision, held.reason) == ("admit", None)

@@ -102,6 +102,21 @@ def test_the_status_says_how_full_the_journal_is(run, valkey_url, monkeypatch):
     assert "80 records" in run("status").stdout
 
 
+def test_the_status_names_the_damaged_outboxes_that_only_a_person_may_delete(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GATEWAY_STATE_DIR", str(tmp_path / "state"))
+    assert json.loads(run("status", "--json").stdout)["damaged_outboxes"] == []
+    folder = tmp_path / "state" / "outbox" / ".damaged-host-1-ab"
+    folder.mkdir(parents=True)
+    (folder / "000001.notes").write_bytes(b"1234567")
+    (told,) = json.loads(run("status", "--json").stdout)["damaged_outboxes"]
+    assert told["folder"] == str(folder)
+    text = run("status").stdout
+    assert "1 outboxes of this host had damaged notes and were put aside" in text
+    assert str(folder) in text
+
+
 def test_dead_letters_are_listed_without_their_content_and_can_be_tried_again(run, valkey_url):
     run("init")
     append(valkey_url, b"a-canary", encode_record(usage_record("large", error="x" * 500_000)))

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from gateway.settings import load_settings
-from gateway.workers.supervisor import LIFELINE_VARIABLE
+from gateway.workers.lifeline import LIFELINE_VARIABLE
 from tests.fakes.certificates import make_certificate
 
 MASTER = "q3J0bW9uZ2xlYnJhY2tldHNhbmR0b3duc3F1YXJlZm9yZXZlcjEyMw=="

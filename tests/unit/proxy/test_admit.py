@@ -1,19 +1,26 @@
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from gateway.admission.reference_ledger import HoldState
 from gateway.domain.decision import Refuse
-from gateway.domain.errors import Fault, GatewayError
+from gateway.domain.errors import Fault, GatewayError, LedgerNotAskedError
 from gateway.domain.ids import RequestId
 from gateway.domain.reason import Reason
+from gateway.domain.reservation import Division, Rung, Seen, SeenKind
+from gateway.domain.scope import Scope
 from gateway.journal.codec import decode_document
 from gateway.proxy.admit import Admit, refused, resolve
+from gateway.proxy.admit_locally import LocalAdmission
 from tests.fakes.calls import HAIKU, catalogue_model, converse_body, identified_call
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.data_plane import POLICY, rules
+from tests.fakes.ledgers import budget, plan
+from tests.fakes.outboxes import MemoryOutbox
+from tests.fakes.stop_knowledge import ToldStops, stop
 from tests.fakes.troubled_ledger import Trouble, TroubledLedger
 
 HOURLY = POLICY.replace("period: month", "period: hour")
@@ -22,17 +29,21 @@ HOURLY = POLICY.replace("period: month", "period: hour")
 class Gate:
     """An admit stage; `released` are the ids it gave up."""
 
-    def __init__(self, policy=POLICY, *, ledger_clock=None) -> None:
-        self.clock = FakeClock()
+    def __init__(self, policy=POLICY, *, ledger_clock=None, is_local=False) -> None:
+        self.clock, self.outbox, self.stops = FakeClock(), MemoryOutbox(), ToldStops()
         self.ledger = TroubledLedger(ledger_clock or self.clock)
         self.released: list[RequestId] = []
-        self._rules = rules(policy)
+        self.editions = [rules(policy)]
+        local = LocalAdmission(
+            self.stops, self.outbox, self.clock, workers=1, owed=self.outbox.__len__
+        )
         self.stage = Admit(
-            lambda: self._rules,
+            lambda: self.editions.pop(0) if len(self.editions) > 1 else self.editions[0],
             self.ledger,
             self.clock,
             release=self.released.append,
             hold_ttl_ms=60_000,
+            local=local if is_local else None,
         )
 
     async def refusal(self, identified):
@@ -71,7 +82,7 @@ async def test_the_draft_charges_the_hold_if_nobody_settles_the_call():
 async def test_while_the_journal_is_full_nothing_is_admitted():
     gate, is_full = Gate(), True
     gate.stage = Admit(
-        lambda: gate._rules,
+        lambda: gate.editions[0],
         gate.ledger,
         gate.clock,
         release=gate.released.append,
@@ -201,8 +212,122 @@ async def test_an_id_that_was_ended_is_never_admitted():
     assert gate.ledger.state("req-1") is HoldState.VOIDED
 
 
+ALLOWANCE = POLICY + "on_outage: {budgets: local_allowance, allowance_usd: 0.011}\n"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "released"),
+    [(LedgerNotAskedError("away"), []), (Trouble.REPLY_LOST, ["req-1"])],
+)
+async def test_a_ledger_that_is_away_refuses_all_money_unless_somebody_chose_otherwise(
+    trouble, released
+):
+    gate = Gate(is_local=True)
+    gate.ledger.troubles["reserve"] = [trouble]
+    error = await gate.refusal(identified_call())
+    assert (error.reason, error.fault, error.retry_after_s) == (
+        Reason.LEDGER_UNAVAILABLE,
+        Fault.GATEWAY,
+        1,
+    )
+    assert "budget 'month' of org/acme" in error.detail
+    assert gate.released == released
+
+
+@pytest.mark.parametrize(
+    "trouble", [LedgerNotAskedError("away"), Trouble.REQUEST_LOST, Trouble.REPLY_LOST]
+)
+async def test_an_allowance_lets_calls_pass_up_to_its_bound_and_their_own_end_is_their_end(trouble):
+    gate = Gate(ALLOWANCE, is_local=True)
+    gate.ledger.troubles["reserve"] = [trouble, trouble, LedgerNotAskedError("away")]
+    for _ in range(2):
+        found = await gate.stage(identified_call())
+        assert found.admitted.is_local
+        assert found.admitted.hold_nano_usd == found.admitted.context.quote.hold_nano_usd
+        assert found.admitted.accounts == ("usd:org/acme:month:UTC:2026-11",)
+        assert (found.admitted_at, found.admitted.at_ms) == (NOON, NOON.timestamp() * 1000)
+    assert (await gate.refusal(identified_call())).reason is Reason.LEDGER_UNAVAILABLE
+    assert gate.released == []
+
+
+async def test_a_call_that_passes_counts_in_the_window_of_the_clock_that_planned_it():
+    ledger_clock = FakeClock(NOON + timedelta(hours=5))
+    hourly = ALLOWANCE.replace("period: month", "period: hour")
+    gate = Gate(hourly, ledger_clock=ledger_clock, is_local=True)
+    gate.ledger.troubles["reserve"] = [None, Trouble.REQUEST_LOST]
+    found = await gate.stage(identified_call())
+    assert gate.ledger.count("reserve") == 2
+    assert found.admitted.accounts == ("usd:org/acme:hour:UTC:2026-11-21T1700Z",)
+
+
+async def test_a_stop_that_is_known_refuses_without_the_ledger():
+    gate = Gate(ALLOWANCE, is_local=True)
+    gate.stops.stops.append(stop(Scope.org("acme")))
+    gate.ledger.troubles["reserve"] = [LedgerNotAskedError("away")]
+    error = await gate.refusal(identified_call())
+    assert (error.reason, error.fault) == (Reason.EMERGENCY_STOP, Fault.CALLER)
+
+
+async def test_an_error_that_is_not_the_ledgers_absence_lets_nobody_pass():
+    gate = Gate(ALLOWANCE, is_local=True)
+    gate.ledger.troubles["reserve"] = [GatewayError(Reason.INTERNAL_ERROR)]
+    assert (await gate.refusal(identified_call())).reason is Reason.INTERNAL_ERROR
+    assert gate.released == ["req-1"]
+
+
+async def test_a_ledger_that_is_recovering_is_not_away():
+    gate = Gate(ALLOWANCE, is_local=True)
+    gate.ledger.books.control.building = 1
+    assert (await gate.refusal(identified_call())).reason is Reason.LEDGER_UNAVAILABLE
+
+
+def edition(version, policy=POLICY):
+    seen = Seen(kind=SeenKind.POLICY, name="all", version=version)
+    return replace(rules(policy), seen=(seen,))
+
+
+async def test_a_stale_plan_is_made_anew_once_from_the_newest_rules():
+    """I12: what was published counts, whoever has not heard of it."""
+    gate = Gate()
+    newest = edition(2, POLICY.replace("name: month", "name: new month"))
+    gate.editions = [edition(1), newest]
+    gate.ledger.books.control.learn(newest.seen)
+    found = await gate.stage(identified_call())
+    assert gate.ledger.count("reserve") == 2
+    assert found.admitted.context.policy_version == newest.policies.version
+    assert found.admitted.utilisation[0].account.name == "new month"
+
+
+async def test_a_stale_plan_without_newer_rules_is_refused_for_now():
+    gate = Gate()
+    gate.editions = [edition(1)]
+    gate.ledger.books.control.learn(edition(2).seen)
+    assert (await gate.refusal(identified_call())).reason is Reason.STALE_PLAN
+    assert gate.ledger.count("reserve") == 1
+    gate.editions = [edition(1), edition(1), edition(1)]
+    assert (await gate.refusal(identified_call())).reason is Reason.STALE_PLAN
+    assert gate.ledger.count("reserve") == 3
+
+
+async def test_the_hold_of_a_divisible_rung_is_what_was_granted_of_it(monkeypatch):
+    rung = Rung(
+        name="part",
+        hold_nano_usd=10,
+        claims=(budget(10, 30, at=NOON, unit=2),),
+        division=Division(least=0, most=100, unit_nano_usd=2),
+    )
+    monkeypatch.setattr(
+        "gateway.proxy.admit.make_plan",
+        lambda **asked: replace(plan(asked["request_id"]), rungs=(rung,)),
+    )
+    gate = Gate()
+    found = await gate.stage(identified_call())
+    assert found.admitted.hold_nano_usd == gate.ledger.pending == 30
+    assert found.rung is rung
+
+
 def test_resolving_names_the_edition_that_decided():
-    policy = resolve(rules(), identified_call())
+    policy = resolve(rules(), identified_call(), NOON)
     assert policy.version == rules().policies.version
 
 

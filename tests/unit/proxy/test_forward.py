@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from gateway.domain.attribution import Attribution
 from gateway.domain.errors import GatewayError
 from gateway.domain.model import Family
 from gateway.domain.reason import Reason
@@ -131,4 +132,4 @@ async def test_what_cannot_be_passed_on_is_never_sent(call, reason):
 
 
 def test_tags_say_nothing_of_what_is_not_bound():
-    assert "gateway-application" not in caller_tags("req-1", ADA)
+    assert "gateway-application" not in caller_tags("req-1", ADA, Attribution())

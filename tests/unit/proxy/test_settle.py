@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from gateway.admission.plan import AS_ASKED
 from gateway.admission.reference_ledger import HoldState
 from gateway.admission.settlement import Ending, draft_record
+from gateway.domain.errors import GatewayError
 from gateway.domain.observer import CallSettled, CallVoided, SettlementFailed, UnexpectedError
+from gateway.domain.reason import Reason
 from gateway.domain.record import CallStatus
 from gateway.domain.reservation import AdmissionPlan, Rank, Rung
 from gateway.domain.tokens import Exact, TokenCounts, Usage
@@ -301,6 +303,55 @@ async def test_a_call_that_was_not_sent_leaves_no_note_behind():
     async with desk.settle.hold(desk.admitted):
         pass
     assert (desk.outbox.noted, desk.outbox.owed) == ({}, [])
+
+
+def local_call():
+    call = admitted_call()
+    return replace(call, admitted=replace(call.admitted, is_local=True))
+
+
+async def test_a_call_that_its_worker_let_pass_is_sent_only_if_that_is_written_down():
+    desk = Desk(is_writing=False)
+    with pytest.raises(GatewayError) as raised:
+        async with desk.settle.hold(local_call()) as hold:
+            hold.sending()
+    assert (raised.value.reason, raised.value.retry_after_s) == (Reason.LEDGER_UNAVAILABLE, 1)
+    assert not hold.was_sent
+    assert (desk.state, desk.ledger.posted) == (HoldState.VOIDED, 0)
+
+
+async def test_a_call_that_its_worker_let_pass_is_posted_with_a_record_that_says_so():
+    desk = Desk(is_writing=True)
+    async with desk.settle.hold(local_call()) as hold:
+        hold.sending()
+        noted = json.loads(desk.outbox.noted["req-1"].record)
+        hold.ended(OK)
+    for record in (noted, desk.record):
+        assert (record["decision"], record["reason"]) == ("admit_locally", "ledger_unavailable")
+        assert record["accounts"] == ["usd:org/acme:month:UTC:2026-11"]
+    assert (desk.record["cost_nano_usd"], desk.record["exact"]) == (COST, True)
+    assert (desk.state, len(desk.outbox)) == (HoldState.UNHELD, 0)
+
+
+@pytest.mark.parametrize("ending", [OK, None, replace(OK, measurement="nonsense")])
+async def test_a_call_has_left_once_its_end_was_told_or_written_down(ending):
+    desk = await Desk(is_writing=True).reserve()
+    states = []
+    desk.settle = Settle(
+        desk.ledger,
+        desk.outbox,
+        desk.calls,
+        desk.observer,
+        desk.clock,
+        left=lambda left: states.append((left, desk.state, len(desk.outbox))),
+    )
+    async with desk.settle.hold(desk.admitted) as hold:
+        if ending is not None:
+            hold.sending()
+            hold.ended(ending)
+    ((left, state, owed),) = states
+    assert left is desk.admitted
+    assert state in (HoldState.POSTED, HoldState.VOIDED) or owed == 1
 
 
 def test_the_worst_case_is_the_hold_marked_as_an_estimate():

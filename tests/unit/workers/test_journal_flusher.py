@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.adapters.redis.journal_stream import DEAD_AFTER_MS
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import ComponentFailed, UnexpectedError
 from gateway.domain.reason import Reason
@@ -185,3 +186,59 @@ async def test_a_stop_is_heard_during_a_pause():
     flusher.stop()
     async with asyncio.timeout(5):
         await running
+
+
+class HangingTable(MemoryUsageTable):
+    """Neither takes nor refuses, `hangs` times; notes how much it was asked to take."""
+
+    def __init__(self, hangs):
+        super().__init__()
+        self.hangs, self.asked, self.began = hangs, [], asyncio.Event()
+
+    async def write(self, documents):
+        self.asked.append(len(documents))
+        self.began.set()
+        if self.hangs:
+            self.hangs -= 1
+            await asyncio.Event().wait()
+        return await super().write(documents)
+
+
+async def test_a_table_that_hangs_ends_a_helping_at_its_limit_and_gets_less_until_it_answers():
+    table = HangingTable(3)
+    stream = MemoryStream([record(f"r{number}") for number in range(20)])
+    house = House(stream, table, bounds=FlushBounds(entries=8, helping_s=0.01))
+    for _ in range(3):
+        with pytest.raises(GatewayError, match=r"did not take . records within 0\.01 s"):
+            await house.flusher.flush_once()
+    assert stream.acknowledged == []
+    while await house.flusher.flush_once():
+        pass
+    assert table.asked == [8, 4, 2, 1, 2, 4, 8, 5]
+    assert len(ids(house)) == len(stream.acknowledged) == 20
+
+
+async def test_a_hanging_table_is_told_and_does_not_end_the_flusher():
+    house = House(
+        MemoryStream([record()]), HangingTable(2), bounds=FlushBounds(wait_ms=0, helping_s=0.01)
+    )
+    await house.run_until_acknowledged()
+    assert [type(fact) for fact in house.observer.facts] == [ComponentFailed] * 2
+    assert ids(house) == ["req-1"]
+
+
+async def test_a_stop_ends_a_helping_that_hangs():
+    table = HangingTable(1)
+    house = House(MemoryStream([record()]), table, bounds=FlushBounds(drain_s=0.02))
+    running = asyncio.create_task(house.flusher.run())
+    await table.began.wait()
+    house.flusher.stop()
+    house.flusher.stop()
+    async with asyncio.timeout(10):
+        await running
+    assert house.stream.acknowledged == []
+    assert "not empty" in house.observer.facts[-1].detail
+
+
+def test_a_helping_ends_before_its_reader_is_taken_for_dead():
+    assert 1000 * FlushBounds().helping_s < DEAD_AFTER_MS

@@ -185,6 +185,24 @@ async def test_a_ledger_that_hangs_does_not_keep_a_worker_from_ending():
     assert len(bench.own) == 1
 
 
+async def test_a_stop_ends_an_ending_that_is_on_its_way_to_a_ledger_that_hangs():
+    class Hanging(Ledger):
+        async def post(self, ending):  # noqa: ARG002 - never answers
+            self.heard.set()
+            await asyncio.Event().wait()
+
+    left = MemoryOutbox([A])
+    bench = Bench(Hanging(), dead=[[left]], last_s=0.01)
+    running = asyncio.create_task(bench.replayer.run())
+    await bench.ledger.heard.wait()
+    bench.replayer.stop()
+    bench.replayer.stop()
+    async with asyncio.timeout(5):
+        await running
+    assert left.is_closed
+    assert len(left) == 1
+
+
 async def test_a_stop_is_heard_between_two_endings():
     class Stopping(Ledger):
         def _take(self, request_id, told, verdict):

@@ -14,7 +14,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.observer import ComponentFailed
-from gateway.workers.supervisor import LIFELINE_VARIABLE, ChildSpec, Lifeline, Supervisor
+from gateway.workers.lifeline import LIFELINE_VARIABLE, Lifeline
+from gateway.workers.supervisor import ChildSpec, Supervisor
 from tests.fakes.clock import FakeClock
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.waiting import until
@@ -42,10 +43,10 @@ def child(name, program, **environment):
 
 
 @asynccontextmanager
-async def running(*children, drain_timeout_s=5.0):
+async def running(*children, ends_within_s=15.0):
     observer = RememberingObserver()
     supervisor = Supervisor(
-        children, drain_timeout_s=drain_timeout_s, observer=observer, clock=FakeClock()
+        children, ends_within_s=ends_within_s, observer=observer, clock=FakeClock()
     )
     supervisor.observer = observer
     ended = asyncio.create_task(supervisor.run())
@@ -116,10 +117,9 @@ async def test_a_child_that_never_served_ends_them_all():
     assert not supervisor.all_ready.is_set()
 
 
-async def test_stopping_asks_first_and_insists_later(monkeypatch):
-    monkeypatch.setattr("gateway.workers.supervisor._GRACE_S", 0.05)
+async def test_stopping_asks_first_and_insists_later():
     children = (child("a", SERVES), child("b", DEAF))
-    async with running(*children, drain_timeout_s=0.1) as supervisor:
+    async with running(*children, ends_within_s=0.15) as supervisor:
         async with asyncio.timeout(20):
             await supervisor.all_ready.wait()
         pids = dict(supervisor.pids)
@@ -173,7 +173,7 @@ async def test_a_command_that_cannot_be_started_is_an_error_and_leaves_nobody_be
     missing = ChildSpec(name="b", command=("/nonexistent",), environment={})
     supervisor = Supervisor(
         [child("a", SERVES), missing],
-        drain_timeout_s=1,
+        ends_within_s=11,
         observer=RememberingObserver(),
         clock=FakeClock(),
     )
@@ -187,7 +187,7 @@ async def test_children_end_when_their_supervisor_is_killed():
     """Both hold the same standard output: its end means that neither is left."""
     inner = (
         "import asyncio\n"
-        "from gateway.workers.supervisor import Lifeline\n"
+        "from gateway.workers.lifeline import Lifeline\n"
         "async def main():\n"
         "    line = Lifeline(__import__('os').environ)\n"
         "    line.tell_ready()\n"
@@ -203,7 +203,7 @@ async def test_children_end_when_their_supervisor_is_killed():
         "from tests.fakes.observers import RememberingObserver\n"
         f"spec = ChildSpec(name='a', command=(sys.executable, '-c', {inner!r}),"
         " environment=dict(os.environ))\n"
-        "asyncio.run(Supervisor([spec], drain_timeout_s=1, observer=RememberingObserver(),"
+        "asyncio.run(Supervisor([spec], ends_within_s=11, observer=RememberingObserver(),"
         " clock=FakeClock()).run())\n"
     )
     process = await asyncio.create_subprocess_exec(

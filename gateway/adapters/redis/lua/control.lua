@@ -2,17 +2,48 @@
 --
 -- KEYS  1 control
 -- ARGV  publish: 1 echo · 2 field (policy:…, level:…, key:…) · 3 version
---       stop: 1 echo · 2 field (stop:…) · 3 why   ·   resume: 1 echo · 2 field
+--       stop: 1 echo · 2 field (stop:…) · 3 the stop (JSON) · 4 now ('' in production)
+--             · 5 always | reminder (only if nothing is noted for the scope)
+--             | trip (only if none is in force there)
+--       resume: 1 echo · 2 field · 3 now
 -- Example  FCALL <library>_publish 1 {s0}:control 7 policy:acme 12
--- Rules  A version only ever grows (I12).
+--          FCALL <library>_stop 1 {s0}:control stop:org/acme stop:org/acme '{…,"until_ms":null}' '' always
+-- Rules
+--   * A version only ever grows (I12).
+--   * A stop stands until the server's clock reaches its "until_ms"; without one, until it is
+--     taken back. One that cannot be read stands (is_standing).
+--   * A stop that was taken back leaves a note for a day: who finds none where one was knows that
+--     the server has forgotten, and tells it again.
+--   * Whoever watches is woken on gw:control; that is a courtesy, never relied upon.
 -- Reply  publish: echo newest   ·   stop, resume: echo DONE
+
+local STOP_NOTE_MS = 24 * HOUR_MS
+
+-- A user of the server who may not publish still stops.
+local function wake(field)
+  redis.pcall('PUBLISH', 'gw:control', field)
+end
+
+-- What ended by time, or was taken back, goes a day later: the list is read four times a second.
+local function forget_old_stops(control_key, now_ms)
+  local stored = redis.call('HGETALL', control_key)
+  for at = 1, #stored, 2 do
+    local until_ms = string.find(stored[at], 'stop:', 1, true) == 1 and end_of_stop(stored[at + 1])
+    if until_ms and until_ms < now_ms - STOP_NOTE_MS then
+      redis.call('HDEL', control_key, stored[at])
+    end
+  end
+end
 
 redis.register_function {
   function_name = LIBRARY .. '_publish',
   flags = { 'allow-oom' },
   callback = function(keys, args)
     local known, version = tonumber(redis.call('HGET', keys[1], args[2]) or '0'), tonumber(args[3])
-    if version > known then redis.call('HSET', keys[1], args[2], args[3]) end
+    if version > known then
+      redis.call('HSET', keys[1], args[2], args[3])
+      wake(args[2])
+    end
     return { args[1], math.max(known, version) }
   end,
 }
@@ -21,7 +52,14 @@ redis.register_function {
   function_name = LIBRARY .. '_stop',
   flags = { 'allow-oom' },
   callback = function(keys, args)
-    redis.call('HSET', keys[1], args[2], args[3])
+    local now_ms, noted = instant_ms(args[4]), redis.call('HGET', keys[1], args[2])
+    local is_kept = (args[5] == 'reminder' and noted)
+      or (args[5] == 'trip' and is_standing(noted, now_ms))
+    if not is_kept then
+      forget_old_stops(keys[1], now_ms)
+      redis.call('HSET', keys[1], args[2], args[3])
+      wake(args[2])
+    end
     return { args[1], 'DONE' }
   end,
 }
@@ -30,7 +68,11 @@ redis.register_function {
   function_name = LIBRARY .. '_resume',
   flags = { 'allow-oom' },
   callback = function(keys, args)
-    redis.call('HDEL', keys[1], args[2])
+    local now_ms = instant_ms(args[3])
+    forget_old_stops(keys[1], now_ms)
+    redis.call('HSET', keys[1], args[2],
+      string.format('%s:true,"until_ms":%.0f}', RESTORED, now_ms))
+    wake(args[2])
     return { args[1], 'DONE' }
   end,
 }

@@ -23,7 +23,8 @@ redis.register_function {
 --   * The deadline is checked here, at the instant of the charge, not where the id was listed.
 --   * A gateway that died after sending has probably spent the money, so the hold is posted, with
 --     the draft as its record (rank 1, estimated) and what only the ledger knows beside it: the
---     accounts (parted by blanks), the charge, the instant of admission. A better post corrects it.
+--     accounts (parted by blanks), the charge, the instant of admission. A better post corrects it,
+--     and so does a void.
 --   * Buckets keep their claim: nothing better is known. Leases end.
 -- Reply  id EXPIRED|NOT_DUE|ALREADY_ENDED
 
@@ -58,10 +59,11 @@ redis.register_function {
     local claims, accounts = claims_of(hold[2]), {}
     for number, claim in ipairs(claims) do accounts[number] = string.sub(claim.key, #args[3] + 1) end
     local charge = charge_whole(claims, id)
+    local named = table.concat(accounts, ' ')
     local entry = redis.call('XADD', keys[3], '*', 'record', hold[4],
-      'accounts', table.concat(accounts, ' '), 'charge', charge, 'at', hold[1])
+      'accounts', named, 'charge', charge, 'at', hold[1])
     bury(keys[1], keys[2], id, EXPIRED_TOMBSTONE_MS, table.concat({
-      'expired', text(charge), '1', entry, cmsgpack.pack(hold[2]),
+      'expired', text(charge), '1', entry, cmsgpack.pack({ hold[2], hold[4], named, hold[1] }),
     }, ' '))
     return { id, 'EXPIRED' }
   end,

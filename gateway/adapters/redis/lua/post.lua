@@ -14,9 +14,10 @@
 --   * expired: the conservative charge gives way, by the difference, to one of a higher rank, or to
 --     a larger one of the same: a charge is never below the bill.
 --   * posted, or not better: nothing.
---   * no hold: balances stay, but the record is appended and a tombstone left. The tokens were
---     spent, so the journal has to know; a worker that knows the hold may reassert it, and the
---     accounts are rebuilt from the journal. After a void likewise.
+--   * no hold: balances stay, but the record is appended, marked as unheld, and a tombstone left.
+--     Whoever brings the record to the books sees whether they had it, and has it counted if not
+--     (count); a worker that knows the hold may reassert it before. After a void likewise, but an
+--     estimate changes nothing there: that the call was not billed is known for certain.
 --   * Runs when memory is full: money that is spent must be settled.
 -- Reply  id ROLLBACK|POSTED|CORRECTED|ALREADY_POSTED|UNKNOWN_HOLD entry ('' if none was appended)
 
@@ -39,17 +40,19 @@ local function correct_settlement(claims, charge, expired_charge, tokens, now_ms
       local overrun = math.max(0, charge - claim.amount)
       local expired_overrun = math.max(0, expired_charge - claim.amount)
       redis.call('HINCRBY', claim.key, 'posted', charge - expired_charge)
-      redis.call('HINCRBY', claim.key, 'overrun', overrun - expired_overrun)
+      local now = redis.call('HINCRBY', claim.key, 'overrun', overrun - expired_overrun)
+      -- Books that the account was set from meanwhile know less of it than the expiry did.
+      if now < 0 then redis.call('HSET', claim.key, 'overrun', '0') end
     elseif claim.kind == 'tokens' then
       correct_bucket(claim, tokens, now_ms)
     end
   end
 end
 
--- The charge, rank and claims of a hold that expired.
+-- The charge and rank of a hold that expired; and its claims, draft, accounts, instant of admission.
 local function read_expired(rest)
   local charge, rank, packed = string.match(rest, '^(%d+) (%d+) %S+ (.*)$')
-  return tonumber(charge), tonumber(rank), packed
+  return tonumber(charge), tonumber(rank), cmsgpack.unpack(packed)
 end
 
 local function is_better(rank, charge, expired_rank, expired_charge)
@@ -59,26 +62,27 @@ end
 -- ending: charge, tokens, rank (numbers), record
 local function post(keys, usage_key, id, now_ms, ending)
   local state, rest = read_hold(keys[1])
-  local verdict, buried_as = 'UNKNOWN_HOLD', 'posted'
+  local verdict, buried_as, keep_ms = 'UNKNOWN_HOLD', 'posted', TOMBSTONE_MS
   if state == 'pending' then
     verdict = 'POSTED'
     settle(claims_of(cmsgpack.unpack(rest)[2]), id, ending.charge, ending.tokens, now_ms)
   elseif state == 'expired' then
-    local charge, rank, packed = read_expired(rest)
+    local charge, rank, hold = read_expired(rest)
     if not is_better(ending.rank, ending.charge, rank, charge) then
       return { id, 'ALREADY_POSTED', '' }
     end
     verdict = 'CORRECTED'
-    local claims = claims_of(cmsgpack.unpack(packed))
+    local claims = claims_of(hold[1])
     correct_settlement(claims, ending.charge, charge, ending.tokens, now_ms)
-  elseif not state then
-    buried_as = 'unheld'
-  elseif state ~= 'voided' then
+  elseif not state or (state == 'voided' and ending.rank > 1) then
+    buried_as, keep_ms = 'unheld', UNHELD_TOMBSTONE_MS
+  else
     return { id, 'ALREADY_POSTED', '' }
   end
-  local entry = redis.call('XADD', usage_key, '*', 'record', ending.record)
+  local fields = buried_as == 'unheld' and { 'unheld', '1' } or {}
+  local entry = redis.call('XADD', usage_key, '*', 'record', ending.record, unpack(fields))
   local words = { buried_as, text(ending.charge), text(ending.rank), entry }
-  bury(keys[1], keys[2], id, TOMBSTONE_MS, table.concat(words, ' '))
+  bury(keys[1], keys[2], id, keep_ms, table.concat(words, ' '))
   return { id, verdict, entry }
 end
 

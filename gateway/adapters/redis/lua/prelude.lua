@@ -9,11 +9,13 @@
 --   leases   zset    request id -> deadline (ms)         one member for each call that has a place
 --   hold     string  pending <packed>                    lives until it is ended
 --                    posted|unheld charge rank entry     the tombstone, with a TTL
+--                    unheld: not counted yet             see unheld.lua
 --                    expired charge rank entry <packed>  can still be corrected
 --                    voided
 --   due      zset    request id -> deadline (ms)         pending holds only: the deadline is here
---   usage    stream  record; an expiry also has accounts, charge and at; trimmed by the journal
---   control  hash    epoch, building, stop:<scope>, policy:<name>, level:<scope>, key:<id>
+--   usage    stream  record; an expiry also has accounts, charge and at, its release `voided` too,
+--                    a charge without a hold `unheld`; trimmed by the journal
+--   control  hash    epoch, building, mark, stop:<scope>, policy:<name>, level:<scope>, key:<id>
 --   worker   hash    last, beyond, rollback, healing, healed          see operations.lua
 --   leader   string  who acts in a role on this shard, with a TTL
 --
@@ -40,11 +42,23 @@ local TOMBSTONE_MS = 15 * 60 * 1000
 -- An expired call may still be running; its measurement corrects the charge as long as the
 -- balances it was charged to are there.
 local EXPIRED_TOMBSTONE_MS = BALANCE_GRACE_MS
+-- A charge without a hold counts once its record has come to the books, which may be away for long.
+local UNHELD_TOMBSTONE_MS = BALANCE_GRACE_MS
+
+-- `%d` is three times as fast as `%.0f`, where the server's C has integers wide enough for it. Found
+-- out at the first use: while a library is loaded there is no `string`.
+local digits, two_numbers
+
+local function find_format()
+  digits = string.format('%d', MAX_INTEGER) == '9007199254740991' and '%d' or '%.0f'
+  two_numbers = table.concat({ digits, digits }, ' ')
+end
 
 -- The integer as decimal digits. `-0` is no integer to anybody, hence the first line.
 local function text(number)
   if number == 0 then return '0' end
-  return string.format('%.0f', number)
+  if not digits then find_format() end
+  return string.format(digits, number)
 end
 
 -- The instant in whole milliseconds.
@@ -52,6 +66,22 @@ local function instant_ms(argument)
   if argument ~= '' then return tonumber(argument) end
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- When a stop that is noted ends; nil: by command only. A quote inside a string is escaped there, so
+-- that no reason can pass for an end.
+local function end_of_stop(stored)
+  local digits = string.match(stored, '"until_ms":(%d+)')
+  return digits and tonumber(digits)
+end
+
+-- Whether a stop is noted and in force. What cannot be read stands: stopping is the safe side.
+-- One that was taken back stays so, also if the clock goes back behind that instant.
+local RESTORED = '{"restored"'
+local function is_standing(stored, now_ms)
+  if not stored or string.sub(stored, 1, #RESTORED) == RESTORED then return false end
+  local until_ms = end_of_stop(stored)
+  return not until_ms or until_ms > now_ms
 end
 
 -- Exact for all integers below 2^53, where a rounded quotient would not be.
@@ -79,7 +109,8 @@ end
 -- Never less than empty of backlog; a debt ends at the ledger's range.
 local function write_backlog(key, backlog, capacity, now_ms)
   backlog = math.min(math.max(0, backlog), MAX_INTEGER)
-  redis.call('SET', key, string.format('%.0f %.0f', backlog, now_ms),
+  if not digits then find_format() end
+  redis.call('SET', key, string.format(two_numbers, backlog, now_ms),
     'PX', math.ceil(backlog / capacity) + BUCKET_GRACE_MS)
 end
 

@@ -1,8 +1,10 @@
--- begin_rebuild, put_accounts, finish_rebuild: set accounts to what the books say, under one epoch.
+-- begin_rebuild, put_accounts, finish_rebuild, mark: set accounts to what the books say, under one
+-- epoch; and let it be known later how far back a server went.
 --
--- KEYS  begin, finish: 1 control   ·   put: 1 control · 2 usage stream · then the accounts
+-- KEYS  begin, finish, mark: 1 control   ·   put: 1 control · 2 usage stream · then the accounts
 -- ARGV  begin, finish: 1 echo · 2 epoch
 --       put: 1 echo · 2 epoch · 3 as_of · then of each account: posted · overrun · keep_ms
+--       mark: 1 echo · 2 epoch · 3 now ('' in production)
 -- Example  FCALL <library>_put_accounts 3 {s0}:control {s0}:usage {s0}:usd:…:2026-05
 --                7 2 1777593600000-0 9500000 0 259200000
 -- Rules
@@ -10,7 +12,10 @@
 --   * The books hold all that was journalled up to `as_of`. If the journal has gone on, nothing is
 --     set: flush, read the books, and put again.
 --   * SET, never added; what is pending stays, since the holds are here.
+--   * The mark is the latest instant at which somebody looked. A server that is replaced by a copy,
+--     or starts from an old file, has that one's mark: what the builder noted is then ahead of it.
 -- Reply  begin: echo BEGUN|SUPERSEDED · put: echo SET|BEHIND|SUPERSEDED · finish: echo OPEN|SUPERSEDED
+--        mark: echo instant_ms ('' if this is not the epoch that stands)
 
 local function position_of(stream)
   if redis.call('EXISTS', stream) == 0 then return '0-0' end
@@ -56,5 +61,17 @@ redis.register_function {
     redis.call('HDEL', keys[1], 'building')
     redis.call('HSET', keys[1], 'epoch', args[2])
     return { args[1], 'OPEN' }
+  end,
+}
+
+redis.register_function {
+  function_name = LIBRARY .. '_mark',
+  flags = { 'allow-oom' },
+  callback = function(keys, args)
+    local control = redis.call('HMGET', keys[1], 'building', 'epoch', 'mark')
+    if control[1] or control[2] ~= args[2] then return { args[1], '' } end
+    local mark_ms = math.max(tonumber(control[3] or '0'), instant_ms(args[3]))
+    redis.call('HSET', keys[1], 'mark', text(mark_ms))
+    return { args[1], text(mark_ms) }
   end,
 }

@@ -5,16 +5,19 @@
 --       of a bucket or lease set
 -- ARGV  1 id · 2 now ('' in production) · 3 op · 4 acked · 5 skipped · 6 epoch ('': any) · 7 ttl_ms
 --       8 draft record · number of stops, the stop fields · number of editions, field and version of
---       each · number of rungs, then per rung: number of claims · least n · most n, and each claim:
---         usd              enforced 0|1 · amount · unit · ceiling · current start · boundary
---                          · following end · ms it is kept beyond its window · number of earlier ones
---         requests|tokens  enforced 0|1 · amount · unit · capacity · period_ms
---         concurrency      enforced 0|1 · limit
+--       each · the rungs: little-endian doubles in one argument (each argument of its own would cost
+--       Redis more than looking at it): number of rungs, then per rung: number of claims · least n ·
+--       most n, and ten for each claim: kind (1 usd, 2 requests, 3 tokens, 4 concurrency) · enforced
+--       0|1 · amount · unit · ceiling (a bucket's capacity, a lease set's places), and then
+--         usd              current start · boundary · following end · ms it is kept beyond its
+--                          window · number of earlier ones
+--         requests|tokens  period_ms, and four zeros
+--         concurrency      five zeros
 -- Example (one rung with one budget of 1 USD and a hold of 0.01 USD)
 --   FCALL <library>_reserve 6 {s0}:hold:7 {s0}:due {s0}:worker: {s0}:control
 --         {s0}:usd:…:2026-05 {s0}:usd:…:2026-06
---         7 '' '' '' '' '' 30000 '{}' 1 stop:org/acme 0 1 1 0 0
---         usd 1 10000000 0 1000000000 1777593600000 1780272000000 1782864000000 0 0
+--         7 '' '' '' '' '' 30000 '{}' 1 stop:org/acme 0 <1, 1 0 0, 1 1 10000000 0 1000000000
+--         1777593600000 1780272000000 1782864000000 0 0>
 -- Rules
 --   * A worker that this server forgot something of has to heal first.
 --   * A hold that stands answers with the receipt it was given: same id, same receipt.
@@ -31,32 +34,33 @@
 -- Reply
 --   id GRANTED at_ms rung repeated n, then per claim of the rung: used resets_at_ms|''
 --   id DENIED at_ms rung claim used resets_at_ms|'' wait_ms|'' wanted  (rung, claim count from 0)
---   id ROLLBACK|TOMBSTONE|UNBUILT|STOPPED|STALE_VERSION|STALE_WINDOW at_ms about
+--   id ROLLBACK|TOMBSTONE|UNBUILT|STALE_VERSION|STALE_WINDOW at_ms about
+--   id STOPPED at_ms scope stop (JSON)
 
 local LEASE_WAIT_MS = 1000
 
-local function read_balance_claim(claim, keys, args, at, key_at)
-  claim.amount, claim.unit = tonumber(args[at + 2]), tonumber(args[at + 3])
-  claim.ceiling = claim.enforced and tonumber(args[at + 4]) or MAX_INTEGER
-  claim.starts_ms, claim.boundary_ms = tonumber(args[at + 5]), tonumber(args[at + 6])
-  claim.ends_ms, claim.keep_ms = tonumber(args[at + 7]), tonumber(args[at + 8])
-  claim.first_key, claim.earlier = key_at, tonumber(args[at + 9])
-  return at + 10, key_at + claim.earlier + 2
-end
+local KINDS = { 'usd', 'requests', 'tokens', 'concurrency' }
 
-local function read_claim(keys, args, at, key_at)
-  local claim = { kind = args[at], enforced = args[at + 1] == '1' }
-  if claim.kind == 'usd' then
-    return claim, read_balance_claim(claim, keys, args, at, key_at)
+-- The claim whose numbers begin at `at`, and where the next one's numbers and keys begin. All fields
+-- that a claim will ever have are named when it is made: a table that grows is made anew each time.
+local function read_claim(numbers, at, keys, key_at, number)
+  local kind, enforced, amount, unit, ceiling, starts_ms, boundary_ms, ends_ms, keep_ms, earlier
+  kind, enforced, amount, unit, ceiling, starts_ms, boundary_ms, ends_ms, keep_ms, earlier, at =
+    struct.unpack('<dddddddddd', numbers, at)
+  if kind ~= 1 then
+    return {
+      kind = KINDS[kind], enforced = enforced == 1, amount = amount, unit = unit, ceiling = ceiling,
+      period_ms = kind ~= 4 and starts_ms or nil, key = keys[key_at], number = number,
+      used = 0, room = 0, wait_ms = 0, backlog = 0,
+    }, at, key_at + 1
   end
-  claim.key = keys[key_at]
-  if claim.kind == 'concurrency' then
-    claim.amount, claim.unit, claim.ceiling = 1, 0, tonumber(args[at + 2])
-    return claim, at + 3, key_at + 1
-  end
-  claim.amount, claim.unit = tonumber(args[at + 2]), tonumber(args[at + 3])
-  claim.ceiling, claim.period_ms = tonumber(args[at + 4]), tonumber(args[at + 5])
-  return claim, at + 6, key_at + 1
+  return {
+    kind = 'usd', enforced = enforced == 1, amount = amount, unit = unit,
+    ceiling = enforced == 1 and ceiling or MAX_INTEGER, starts_ms = starts_ms,
+    boundary_ms = boundary_ms, ends_ms = ends_ms, keep_ms = keep_ms, earlier = earlier,
+    first_key = key_at, number = number, key = '', used = 0, room = 0, resets_at_ms = 0,
+    is_new = false,
+  }, at, key_at + earlier + 2
 end
 
 -- Fills in the state of a balance; false if neither of its windows holds now.
@@ -86,7 +90,7 @@ local function look_at_bucket(claim, now_ms)
 end
 
 local function look_at_leases(claim, now_ms)
-  claim.used = redis.call('ZCOUNT', claim.key, string.format('(%.0f', now_ms), '+inf')
+  claim.used = redis.call('ZCOUNT', claim.key, now_ms + 1, '+inf')
   claim.room = claim.ceiling - claim.used - 1
   claim.wait_ms = LEASE_WAIT_MS
 end
@@ -157,15 +161,14 @@ local function take(claims, id, now_ms, deadline_ms, receipt)
   return flat
 end
 
--- The rung whose arguments begin here, and where those of the next one do.
-local function read_rung(keys, args, at, key_at)
-  local rung = { claims = {}, least = tonumber(args[at + 1]), most = tonumber(args[at + 2]) }
-  local count = tonumber(args[at])
-  at = at + 3
+-- The rung whose numbers begin here, and where those of the next one do.
+local function read_rung(numbers, at, keys, key_at)
+  local count, least, most
+  count, least, most, at = struct.unpack('<ddd', numbers, at)
+  local rung = { claims = {}, least = least, most = most }
   for number = 1, count do
     local claim
-    claim, at, key_at = read_claim(keys, args, at, key_at)
-    claim.number = number - 1
+    claim, at, key_at = read_claim(numbers, at, keys, key_at, number - 1)
     if rung.least > 0 then claim.amount = claim.amount + claim.unit * rung.least end
     rung.claims[number] = claim
   end
@@ -193,8 +196,8 @@ local function check_control(control_key, args, now_ms)
     return { args[1], 'UNBUILT', now_ms, '' }
   end
   for number = 3, first do
-    if stored[number] then
-      return { args[1], 'STOPPED', now_ms, string.sub(fields[number], #'stop:' + 1) }
+    if is_standing(stored[number], now_ms) then
+      return { args[1], 'STOPPED', now_ms, string.sub(fields[number], #'stop:' + 1), stored[number] }
     end
   end
   for number = 1, editions do
@@ -213,15 +216,15 @@ redis.register_function(LIBRARY .. '_reserve', function(keys, args)
   if has_forgotten(keys[3], args[3], args[4], args[5]) then return { id, 'ROLLBACK', now_ms, '' } end
   local state, rest = read_hold(keys[1])
   if state then return repeated(id, state, rest, now_ms) end
-  local obstacle, at, newer = check_control(keys[4], args, now_ms)
+  local obstacle, rungs_at, newer = check_control(keys[4], args, now_ms)
   if obstacle then return obstacle end
 
   local deadline_ms, key_at, denial = now_ms + tonumber(args[7]), 5, nil
-  local rungs = tonumber(args[at])
-  at = at + 1
+  local numbers = args[rungs_at]
+  local rungs, at = struct.unpack('<d', numbers)
   for number = 0, rungs - 1 do
     local rung
-    rung, at, key_at = read_rung(keys, args, at, key_at)
+    rung, at, key_at = read_rung(numbers, at, keys, key_at)
     local blocking, is_stale = weigh(rung.claims, keys, now_ms)
     if is_stale then return { id, 'STALE_WINDOW', now_ms, '' } end
     if not blocking then

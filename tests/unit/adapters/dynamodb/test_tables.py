@@ -49,7 +49,7 @@ async def test_the_tables_are_billed_on_demand_and_have_their_indexes(client, ta
     table = (await client.describe_table(TableName=f"{table_prefix}token_usage"))["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
-    assert set(indexes) == {"by_owner", "by_day"}
+    assert set(indexes) == {"by_owner", "by_day", "by_org"}
     assert all(i["Projection"]["ProjectionType"] == "ALL" for i in indexes.values())
     expiry = await client.describe_time_to_live(TableName=f"{table_prefix}token_usage")
     assert expiry["TimeToLiveDescription"]["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 import redis.asyncio
 
-from gateway.adapters.redis.connection import connect, is_cluster, unavailable, verify_server
+from gateway.adapters.redis.connection import close, connect, is_cluster, unavailable, verify_server
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 from tests.fakes.resp_server import resp_server
@@ -82,7 +83,48 @@ async def test_topologies_are_understood(url, kind, password):
     assert options.get("db", 0) == (3 if url.endswith("/3") else 0)
     assert options["password"] == password
     assert is_cluster(url) is (kind is redis.asyncio.RedisCluster)
-    await client.aclose()
+    await close(client)
+
+
+async def test_closing_ends_the_connections_to_the_sentinels_too():
+    said = {
+        b"SENTINEL": b"*1\r\n*10\r\n" + b"".join(
+            b"$%d\r\n%s\r\n" % (len(word), word)
+            for word in (b"name", b"ledger", b"ip", b"127.0.0.1", b"port", b"1",
+                         b"flags", b"master", b"num-other-sentinels", b"0")
+        )
+    }  # fmt: skip
+
+    async def answer(command):
+        return said.get(command[0], b"+OK\r\n")
+
+    async with resp_server(answer) as (server, url):
+        address = url.removeprefix("redis://")
+        client = connect(f"redis+sentinel://{address}/ledger", connect_timeout_s=1)
+        with pytest.raises(redis.exceptions.ConnectionError):  # the primary it names is not there
+            await client.ping()
+        assert server.open == 1
+        server.closed.clear()
+        await close(client)
+        await asyncio.wait_for(server.closed.wait(), 5)
+        assert server.open == 0
+
+
+async def test_what_a_cluster_client_opened_after_it_took_itself_for_closed_is_closed_too():
+    async def answer(_command):
+        return b"+OK\r\n"
+
+    async with resp_server(answer) as (server, url):
+        address = url.removeprefix("redis://")
+        client = connect(f"redis+cluster://{address}", connect_timeout_s=1)
+        await client.aclose()
+        node = next(iter(client.nodes_manager.startup_nodes.values()))
+        await node.execute_command("PING")
+        assert server.open == 1
+        server.closed.clear()
+        await close(client)
+        await asyncio.wait_for(server.closed.wait(), 5)
+        assert server.open == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from gateway.adapters.redis.ledger import RedisLedger
 from gateway.admission.shards import shard_keys
 from gateway.domain.reservation import Granted, NotDecided, Obstacle, Seen, SeenKind
 from gateway.domain.scope import Scope
-from tests.fakes.ledgers import ACME, HandClock, plan
+from tests.fakes.ledgers import ACME, HandClock, plan, stop_of
 
 SHARDS = shard_keys(3)
 
@@ -51,7 +51,7 @@ async def test_a_stop_ends_admission_in_its_scope_on_every_shard_until_it_is_tak
     client, ledgers
 ):
     control = RedisLedgerControl(client, SHARDS)
-    await control.stop(ACME, "runaway agent")
+    await control.stop(stop_of(ACME))
     for number, ledger in enumerate(ledgers):
         stopped = await ledger.reserve(plan(f"a{number}", scopes=(Scope.platform(), ACME)))
         assert (stopped.obstacle, stopped.about) == (Obstacle.STOPPED, "org/acme")

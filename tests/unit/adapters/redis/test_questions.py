@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from gateway.adapters.redis.questions import (
     edition_field,
     ending_fields,
@@ -14,7 +16,7 @@ from gateway.admission.accounts import ShardKeys
 from gateway.admission.operations import Operation
 from gateway.admission.ports import Voiding
 from gateway.domain.reservation import Seen, SeenKind
-from tests.fakes.ledgers import ACME, budget, lease, plan, posting, rate
+from tests.fakes.ledgers import ACME, DAY_MS, budget, lease, plan, posting, rate
 
 
 def test_the_keys_of_a_plan_are_those_of_all_windows_it_may_look_at():
@@ -31,12 +33,23 @@ def test_the_keys_of_a_plan_are_those_of_all_windows_it_may_look_at():
 def test_each_kind_of_claim_has_its_own_fields():
     asked = plan("a", rate(4, 9, unit=2), lease(3, enforced=False), division=(1, 5), scopes=(ACME,))
     assert list(plan_fields(asked, 8))[:2] == ["8", "30000"]
-    assert list(plan_fields(asked, None))[3:] == [
-        "1", "stop:org/acme", "0", "1",
-        "2", "1", "5",
-        "tokens", "1", "4", "2", "9", "60000",
-        "concurrency", "0", "3",
-    ]  # fmt: skip
+    *control, rungs = list(plan_fields(asked, None))[3:]
+    assert control == ["1", "stop:org/acme", "0"]
+    assert struct.unpack("<24d", rungs) == (
+        1,
+        2, 1, 5,
+        3, 1, 4, 2, 9, 60_000, 0, 0, 0, 0,
+        4, 0, 1, 0, 3, 0, 0, 0, 0, 0,
+    )  # fmt: skip
+
+
+def test_a_budgets_numbers_are_its_windows_and_how_long_they_count():
+    claim = budget(2**53 - 1, 2**53 - 1, rolling=1)
+    *_, rungs = plan_fields(plan("a", claim), None)
+    assert struct.unpack("<14d", rungs)[4:] == (
+        1, 1, 2**53 - 1, 0, 2**53 - 1,
+        claim.current.start_ms, claim.following.start_ms, claim.following.end_ms, 31 * DAY_MS, 1,
+    )  # fmt: skip
 
 
 def test_control_fields_name_what_they_are_about():

@@ -5,9 +5,9 @@ import pytest
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.rebuild import RedisRebuild
-from gateway.admission.ports import AccountRow
+from gateway.admission.ports import AccountRow, LedgerEpoch
 from gateway.domain.errors import GatewayError
-from gateway.domain.reservation import NotDecided, Obstacle
+from gateway.domain.reservation import Granted, NotDecided, Obstacle
 from tests.fakes.ledgers import DAY_MS, HandClock, budget, plan, posting, state_of_redis
 from tests.fakes.resp_server import resp_server
 
@@ -87,4 +87,76 @@ async def test_a_server_that_does_not_answer_is_an_unavailable_ledger():
         client = connect(url, timeout_s=0.02)
         with pytest.raises(GatewayError):
             await RedisRebuild(client).position()
+        await client.aclose()
+
+
+async def test_the_state_says_under_which_epoch_the_accounts_stand_and_who_sets_them(builder):
+    assert await builder.state() == LedgerEpoch(number=None, building=None, mark_ms=0)
+    await builder.begin(3)
+    assert await builder.state() == LedgerEpoch(number=None, building=3, mark_ms=0)
+    await builder.finish(3)
+    assert await builder.state() == LedgerEpoch(number=3, building=None, mark_ms=0)
+
+
+async def test_a_mark_only_goes_on_and_only_under_the_epoch_that_stands(client):
+    clock = HandClock()
+    builder = RedisRebuild(client, now_ms=clock)
+    assert await builder.mark(1) is None, "nobody has built it"
+    await builder.begin(1)
+    await builder.finish(1)
+    first = await builder.mark(1)
+    clock.wait(-5_000)
+    assert await builder.mark(1) == first == (await builder.state()).mark_ms
+    clock.wait(9_000)
+    assert await builder.mark(1) == first + 4_000
+    assert await builder.mark(2) is None
+    await builder.begin(2)
+    assert await builder.mark(1) is None, "somebody sets the accounts"
+
+
+async def test_one_leads_until_its_time_is_over(client, builder):
+    assert await builder.leads("a", 60_000)
+    assert await builder.leads("a", 60_000), "and may go on"
+    assert not await builder.leads("b", 60_000)
+    await client.delete("{s0}:leader:builder")
+    assert await builder.leads("b", 60_000)
+
+
+async def test_a_ledger_that_nobody_has_built_holds_nothing_for_those_who_need_an_epoch(
+    client, builder
+):
+    ledger = RedisLedger(client, now_ms=HandClock(), worker="w", needs_epoch=True)
+    await ledger.start()
+    assert not ledger.is_built
+    refused = await ledger.reserve(plan("a", budget(1, 9)))
+    assert isinstance(refused, NotDecided)
+    assert refused.obstacle is Obstacle.UNBUILT
+    assert (await state_of_redis(client)).balances == {}
+    await builder.begin(1)
+    await builder.finish(1)
+    await ledger.heartbeat()
+    assert ledger.is_built
+    assert isinstance(await ledger.reserve(plan("a", budget(1, 9))), Granted)
+
+
+async def test_who_is_refused_looks_at_once_whether_there_is_a_new_epoch(client, builder):
+    ledger = RedisLedger(client, now_ms=HandClock(), worker="w", needs_epoch=True)
+    await ledger.start()
+    await builder.begin(1)
+    await builder.finish(1)
+    assert isinstance(await ledger.reserve(plan("a", budget(1, 9))), Granted)
+    await builder.begin(2)
+    await builder.finish(2)
+    ledger._joining_from_s = 0.0  # a quarter of a second later
+    assert isinstance(await ledger.reserve(plan("b", budget(1, 9))), Granted)
+
+
+async def test_a_server_that_does_not_answer_says_nothing_of_its_epoch():
+    async def silence(_command):
+        return None
+
+    async with resp_server(silence) as (_, url):
+        client = connect(url, timeout_s=0.02)
+        with pytest.raises(GatewayError):
+            await RedisRebuild(client).state()
         await client.aclose()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.redis.connection import connect, verify_server
+from gateway.adapters.redis.connection import close, connect, verify_server
 from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
@@ -98,8 +98,6 @@ async def test_all_shards_are_swept_and_beaten(client):
     assert await ledger.expire_due(100) == 8
 
 
-# redis-py leaves the connections of a node that is gone to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_cluster_of_three_masters_is_one_ledger_and_loses_only_what_is_killed(tmp_path):
     async with valkey_cluster(tmp_path) as cluster:
         client = connect(cluster.url, timeout_s=1)
@@ -137,4 +135,4 @@ async def test_a_cluster_of_three_masters_is_one_ledger_and_loses_only_what_is_k
             await control.publish(edition)
         with pytest.raises(GatewayError):
             await ledger.heartbeat()
-        await client.aclose()
+        await close(client)

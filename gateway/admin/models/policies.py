@@ -1,0 +1,65 @@
+"""Policies as the admin API shows and checks them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gateway.admin.models.document import Given, Shown
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class PolicyFile(Shown):
+    """One policy file of the edition in force."""
+
+    name: str
+    org: str
+    text: str
+
+
+class PolicyEdition(Shown):
+    """The edition in force: of its files those within your reach. Edition 0: there is none yet."""
+
+    edition: int
+    digest: str
+    published_at: datetime | None
+    published_by: str | None
+    why: str | None
+    files: tuple[PolicyFile, ...]
+    budgets_by_api: int
+    overrides_by_api: int
+
+
+class PolicyCheckOrder(Given):
+    """Policy files that are to be checked together: name → text."""
+
+    files: Annotated[
+        dict[FileName, Annotated[str, Field(max_length=1_000_000)]],
+        Field(min_length=1, max_length=1000),
+    ]
+
+
+class PolicyProblem(Shown):
+    """One thing that is wrong with a file: where, and what was expected."""
+
+    file: str
+    line: int | None
+    column: int | None
+    detail: str
+
+
+class PolicyFinding(PolicyProblem):
+    """Something in files that are in order and that is hardly meant."""
+
+    severity: Literal["warning", "info"]
+
+
+class PolicyCheck(Shown):
+    """Whether the files can be put in force, and what is remarkable about them."""
+
+    ok: bool
+    problems: tuple[PolicyProblem, ...]
+    findings: tuple[PolicyFinding, ...]

@@ -1,0 +1,83 @@
+"""What a process knows of stops, and how somebody stops: the watch, and the emergency service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.adapters.files.stop_file import StopFiles
+from gateway.adapters.redis.connection import close, connect
+from gateway.adapters.redis.control_state import RedisLedgerControl
+from gateway.adapters.redis.control_wakeups import RedisControlWakeups
+from gateway.compose.stores import ledger_shards
+from gateway.domain.clock import Clock
+from gateway.domain.observer import Observer
+from gateway.settings import Settings
+from gateway.workers.control_watch import ControlWatch, NoWakeups
+from gateway.workers.emergency import Emergency
+
+_WATCHING_S = 0.25
+_STOPPING_S = 2.0
+_CONNECTIONS = 8
+
+
+@asynccontextmanager
+async def open_control_watch(
+    settings: Settings, observer: Observer, clock: Clock
+) -> AsyncIterator[ControlWatch]:
+    """The watch of this process, running for as long as the context lives.
+
+    It has connections of its own: it must not wait behind calls. Without a ledger in the settings
+    it watches the files of this host.
+    """
+    files = host_stops(settings)
+    if settings.redis_url is None:
+        watch = ControlWatch(None, files, NoWakeups(), clock, observer)
+        async with _running(watch):
+            yield watch
+        return
+    url = settings.redis_url.get_secret_value()
+    client = connect(
+        url, timeout_s=_WATCHING_S, connect_timeout_s=_WATCHING_S, max_connections=_CONNECTIONS
+    )
+    wakeups = RedisControlWakeups(client)
+    control = RedisLedgerControl(client, ledger_shards(settings))
+    watch = ControlWatch(control, files, wakeups, clock, observer)
+    try:
+        async with _running(watch):
+            yield watch
+    finally:
+        await wakeups.drop()
+        await close(client)
+
+
+@asynccontextmanager
+async def open_emergency(settings: Settings, clock: Clock) -> AsyncIterator[Emergency]:
+    """Stops, restores and says what is stopped; more patient with a slow ledger than any call."""
+    files = host_stops(settings)
+    if settings.redis_url is None:
+        yield Emergency(None, files, clock)
+        return
+    url = settings.redis_url.get_secret_value()
+    client = connect(url, timeout_s=_STOPPING_S, connect_timeout_s=_STOPPING_S)
+    try:
+        yield Emergency(RedisLedgerControl(client, ledger_shards(settings)), files, clock)
+    finally:
+        await close(client)
+
+
+def host_stops(settings: Settings) -> StopFiles:
+    """Where the stops of this host are kept."""
+    return StopFiles(settings.state_dir / "stop")
+
+
+@asynccontextmanager
+async def _running(watch: ControlWatch) -> AsyncIterator[None]:
+    await watch.look()
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})

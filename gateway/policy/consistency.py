@@ -1,0 +1,104 @@
+"""What a file cannot say by its grammar alone: scopes it does not have, names that are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from gateway.documents.marked_yaml import Path, Problem
+from gateway.policy.rule_entries import (
+    BudgetEntry,
+    LimitEntry,
+    Place,
+    RuleBook,
+    SourcedDocument,
+)
+from gateway.policy.rulebook import EMERGENCY_NAMES, emergency_name
+from gateway.policy.scope_selector import ScopeSelector, ScopeText
+
+Entry = BudgetEntry | LimitEntry
+
+
+def scope_problems(file: SourcedDocument) -> list[Problem]:
+    """Scopes that a file of this org does not have: another org's, or the platform's."""
+    document = file.document
+    stated: list[tuple[Path, ScopeText]] = [
+        (("budgets", at, "scope"), rule.scope) for at, rule in enumerate(document.budgets)
+    ]
+    stated += [(("limits", at, "scope"), rule.scope) for at, rule in enumerate(document.limits)]
+    problems = [
+        file.marked.problem(path, what)
+        for path, scope in stated
+        if (what := _misplaced(file, scope)) is not None
+    ]
+    problems += [
+        Problem(file.marked.file, file.marked.key_mark(("scopes", scope.text)), what)
+        for scope in document.scopes
+        if (what := _misplaced(file, scope)) is not None
+    ]
+    reserved = {emergency_name(kind, org) for kind in EMERGENCY_NAMES for org in (None, "org")}
+    problems += [
+        file.marked.problem(
+            ("budgets", at, "name"), f"{rule.name!r} is what the emergency amounts are called"
+        )
+        for at, rule in enumerate(document.budgets)
+        if rule.name in reserved
+    ]
+    return problems
+
+
+def book_problems(book: RuleBook) -> Iterator[Problem]:
+    """Names that are used by two rules which do not replace each other."""
+    yield from _name_problems(book.budgets, "budget", _clash_of_named)
+    yield from _name_problems(book.limits, "limit", _clash_of_limits)
+
+
+def _misplaced(file: SourcedDocument, scope: ScopeText) -> str | None:
+    try:
+        ScopeSelector.of(scope, file.org)
+    except ValueError as exc:
+        return str(exc)
+    return None
+
+
+def _name_problems(
+    entries: Sequence[Entry], what: str, clash: Callable[[Entry, Entry], str | None]
+) -> Iterator[Problem]:
+    """Each rule against the ones of its name before it: the first of them that it clashes with."""
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        before = by_name.setdefault(entry.label, [])
+        for other in before:
+            why = clash(other, entry)
+            if why is not None:
+                used = f"the {what} name {entry.label!r} is used already: {_where(other.place)}"
+                yield entry.place.problem(f"{used} {why}".rstrip(), "name")
+                break
+        before.append(entry)
+
+
+def _clash_of_limits(first: Entry, second: Entry) -> str | None:
+    if first.rule.name is None or second.rule.name is None:
+        same_file = first.place.file is second.place.file
+        return "" if same_file else "(both bind; give it a name of its own)"
+    return _clash_of_named(first, second)
+
+
+def _clash_of_named(first: Entry, second: Entry) -> str | None:
+    """Why rules of one name do not replace each other; None: they do, by their scopes."""
+    if (first.place.file is None) is not (second.place.file is None):
+        return "(both bind; give it a name of its own)"
+    if first.selector.kind is not second.selector.kind:
+        kinds = first.selector.kind.value, second.selector.kind.value
+        return (
+            f"(it counts the scope {kinds[0]}, this one the scope {kinds[1]}: only rules that "
+            "count the same kind replace each other)"
+        )
+    if first.selector == second.selector and first.rank == second.rank:
+        return ""
+    return None
+
+
+def _where(place: Place) -> str:
+    if place.file is None:
+        return place.source
+    return f"{place.file.marked.file} line {place.file.marked.mark(place.at).line}"
