@@ -14,7 +14,7 @@ CODE := gateway tests scripts
 SEEDS ?= 0:200
 STEPS ?= 200
 
-.PHONY: simulate mutants help demo test check format lint types floors unit chaos bench lock clean
+.PHONY: simulate mutants help demo test check format lint types floors unit chaos bench bench-ledger lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make check   format, lint, types, floors, unit tests: under a minute"
 	@echo "make chaos   kills, partitions, slow and lying peers, at length; prints the three books"
 	@echo "make bench   what the gateway costs per call"
+	@echo "make bench-ledger  Redis's processor time for one reserve and one post"
 	@echo "make simulate SEEDS=0:1000   the ledger's laws in simulated histories (docs/simulation.md)"
 	@echo "make mutants which seeded defects the quick tests find (half an hour)"
 	@echo "make lock    pin the requirements anew (needs uv)"
@@ -31,7 +32,7 @@ help:
 demo: $(VENV)/.runtime $(ENVIRONMENTS)/emulators/.installed
 	$(VENV)/bin/bedrock-gateway demo $(DEMO_FLAGS)
 
-test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(ENVIRONMENTS)/emulator-moto/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
+test: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed $(ENVIRONMENTS)/emulator-moto/.installed $(ENVIRONMENTS)/tool-schemathesis/.installed $(CLIENTS:%=$(ENVIRONMENTS)/%/.installed)
 	@# What failed is run once more, alone: a busy machine's pause is no defect, a real one stays.
 	$(PYTEST) $(PARALLEL) || $(PYTEST) -p no:randomly --last-failed --last-failed-no-failures none
 
@@ -59,6 +60,9 @@ chaos: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 
 bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTHON_BIN) tests/benchmarks/bench.py
+
+bench-ledger: $(VENV)/.dev
+	$(PYTHON_BIN) tests/benchmarks/ledger_cpu.py
 
 simulate: $(VENV)/.dev
 	$(PYTHON_BIN) -m tests.simulation.run $(SEEDS) --steps $(STEPS)

@@ -38,9 +38,9 @@ class Rate:
     burst: int
 
 
-READS = Rate(per_minute=1200, burst=200)
-WRITES = Rate(per_minute=300, burst=100)
-HEAVY = Rate(per_minute=120, burst=30)
+READS = Rate(per_minute=6000, burst=2000)
+WRITES = Rate(per_minute=3000, burst=1000)
+HEAVY = Rate(per_minute=1200, burst=600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.admin.access import Gate
 from gateway.admin.cursor import Cursors
@@ -36,7 +37,7 @@ CurrentBundle = Callable[[], Awaitable[PolicyBundle | None]]
 Lint = Callable[[PolicySet], Sequence[Finding]]
 """What looks like a mistake in rules that are in order."""
 
-VerifyAudit = Callable[[], Awaitable[AuditVerification]]
+VerifyAudit = Callable[[], Coroutine[Any, Any, AuditVerification]]
 """Goes through the whole audit chain. Raises: GatewayError."""
 
 

@@ -165,6 +165,11 @@ class ShardKeys:
         return f"{{{self.shard}}}:usage"
 
     @property
+    def refusals(self) -> str:
+        """The key of the stream of calls that were refused."""
+        return f"{{{self.shard}}}:refusals"
+
+    @property
     def control(self) -> str:
         """The key of this shard's copy of stops, newest versions and the epoch of its accounts."""
         return f"{{{self.shard}}}:control"

@@ -66,6 +66,7 @@ def _budget_exhausted(denied: Denied) -> Refuse:
         "Ask for a smaller maximum output (maxTokens) or a cheaper model, wait for the reset, "
         "or have the budget raised.",
         blocking=blocking,
+        at_ms=denied.at_ms,
     )
 
 
@@ -81,6 +82,7 @@ def _rate_limited(denied: Denied, reason: Reason) -> Refuse:
         f"Try again in {wait_s:.3f} s (at {ready_at}), or have the limit raised.",
         retry_after_s=wait_s,
         blocking=blocking,
+        at_ms=denied.at_ms,
     )
 
 
@@ -94,6 +96,7 @@ def _places_taken(denied: Denied) -> Refuse:
         "the same time, or have the limit raised.",
         retry_after_s=wait_s,
         blocking=blocking,
+        at_ms=denied.at_ms,
     )
 
 

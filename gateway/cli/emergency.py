@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import getpass
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from gateway.adapters.system import SystemClock
 from gateway.cli.output import (
     AsJson,
     Config,
@@ -65,7 +64,7 @@ def stop(
             scope=scope,
             by=by or _who(),
             why=reason,
-            now=SystemClock().now(),
+            now=datetime.now(UTC),
             lasts=None if lasts is None else parse_duration(lasts),
         )
     except EmergencyRequestError as error:
@@ -113,17 +112,17 @@ def parse_duration(text: str) -> timedelta:
 
 
 async def _stop(settings: Settings, asked: Stop, *, host_only: bool) -> Outcome:
-    async with open_emergency(settings, SystemClock()) as emergency:
+    async with open_emergency(settings) as emergency:
         return await emergency.stop(asked, host_only=host_only)
 
 
 async def _restore(settings: Settings, scope: Scope, *, host_only: bool) -> Outcome:
-    async with open_emergency(settings, SystemClock()) as emergency:
+    async with open_emergency(settings) as emergency:
         return await emergency.restore(scope, host_only=host_only)
 
 
 async def _status(settings: Settings) -> EmergencyStatus:
-    async with open_emergency(settings, SystemClock()) as emergency:
+    async with open_emergency(settings) as emergency:
         return await emergency.status()
 
 

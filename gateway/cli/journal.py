@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from gateway.cli.output import (
     run_or_exit,
     settings_or_exit,
 )
-from gateway.compose.backlog import PutAside, damaged_outboxes, measure_backlog
+from gateway.compose.backlog import damaged_outboxes, measure_backlog
 from gateway.compose.rebuild import open_builders, read_epochs
 from gateway.compose.reconcile import reconcile as compare_books
 from gateway.compose.stores import open_journal, open_tables
@@ -75,7 +75,9 @@ def status(*, config: Config = None, as_json: AsJson = False) -> None:
             {"shard": shard, "epoch": state.number, "building": state.building}
             for shard, state in epochs
         ],
-        "damaged_outboxes": [asdict(outbox) for outbox in damaged],
+        "damaged_outboxes": [
+            {"folder": folder, "size_bytes": size_bytes} for folder, size_bytes in damaged.items()
+        ],
     }
     sentence = (
         f"{backlog.entries} records are on their way ({backlog.size_bytes} bytes); "
@@ -253,17 +255,17 @@ def _print_reconciliation(result: Reconciliation) -> None:
     print_rows(columns, [[getattr(d, name) for name in columns] for d in result.differences])
 
 
-def _damaged_lines(damaged: Sequence[PutAside]) -> list[str]:
+def _damaged_lines(damaged: Mapping[str, int]) -> list[str]:
     """What is kept for a person to look at: nothing else ever deletes it."""
     if not damaged:
         return []
-    size_bytes = sum(outbox.size_bytes for outbox in damaged)
     sentence = (
         f"{len(damaged)} outboxes of this host had damaged notes and were put aside "
-        f"({size_bytes} bytes). Their sound notes were brought to the ledger; a damaged one's call "
-        "was charged in full at its deadline, if the ledger held it. Only you delete them:"
+        f"({sum(damaged.values())} bytes). Their sound notes were brought to the ledger; a damaged "
+        "one's call was charged in full at its deadline, if the ledger held it. Only you delete "
+        "them:"
     )
-    return [sentence, *(f"  {outbox.folder}" for outbox in damaged)]
+    return [sentence, *(f"  {folder}" for folder in damaged)]
 
 
 def _say(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:

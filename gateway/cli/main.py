@@ -12,6 +12,9 @@ from gateway.cli import (
     journal,
     key,
     policy,
+    policy_diff,
+    policy_explain,
+    policy_replay,
     policy_test,
     prices,
     usage,
@@ -30,6 +33,9 @@ app.command()(serve)
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
 policy.app.command("test")(policy_test.run)
+policy.app.command("explain")(policy_explain.run)
+policy.app.command("diff")(policy_diff.run)
+policy.app.command("replay")(policy_replay.run)
 app.add_typer(policy.app, name="policy")
 app.add_typer(budget.app, name="budget")
 app.add_typer(emergency.app, name="emergency")

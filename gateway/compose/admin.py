@@ -16,6 +16,7 @@ from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.system import SystemClock
 from gateway.admin.cursor import Cursors
 from gateway.admin.models.audit import AuditFlaw, AuditVerification
+from gateway.admin.rest.health import DegradedError
 from gateway.admin.server import make_admin_app
 from gateway.admin.services import AdminServices, Probe
 from gateway.compose.audit import make_audit_trail, verify_chain
@@ -37,9 +38,7 @@ from gateway.compose.stores import (
     open_tables,
 )
 from gateway.control.revocations import LedgerRevocations
-from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
-from gateway.domain.reason import Reason
 from gateway.policy.findings import Finding
 from gateway.policy.lint import lint_policies
 from gateway.policy.parse import PolicySet
@@ -122,7 +121,8 @@ def _policy_probe(publishing: Publishing) -> Probe:
     async def probe() -> None:
         trouble = await publishing.trouble()
         if trouble:
-            raise GatewayError(Reason.OVERLOADED, trouble, fault=Fault.GATEWAY)
+            # What was in force stays in force: it is to be mended, and takes no traffic away.
+            raise DegradedError(trouble)
 
     return probe
 

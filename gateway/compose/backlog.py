@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from gateway.adapters.outbox.adoption import PutAside, put_aside
+from gateway.adapters.outbox.adoption import put_aside
 from gateway.adapters.redis.backlog import RedisBacklog
 from gateway.compose.outbox import outbox_root
 from gateway.compose.stores import ledger_shards, open_journal_client
@@ -67,8 +67,11 @@ async def open_backlog(
                 await watching
 
 
-async def damaged_outboxes(settings: Settings) -> tuple[PutAside, ...]:
-    """The outboxes of this host that were put aside as damaged. Raises: GatewayError."""
+async def damaged_outboxes(settings: Settings) -> dict[str, int]:
+    """The outboxes of this host that were put aside as damaged, and their bytes.
+
+    Raises: GatewayError.
+    """
     try:
         return await asyncio.to_thread(put_aside, outbox_root(settings))
     except OSError as exc:

@@ -7,15 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.adapters.files.stop_file import StopFiles
+from gateway.adapters.key_directory import CachingKeyDirectory
+from gateway.adapters.redis.balances import LedgerBalances
 from gateway.adapters.redis.connection import close, connect
 from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.control_wakeups import RedisControlWakeups
-from gateway.compose.stores import ledger_shards
+from gateway.adapters.system import SystemClock
+from gateway.admission.control_ports import ControlReading
+from gateway.compose.rules import LiveRules
+from gateway.compose.stores import ledger_shards, open_journal_client
+from gateway.control.bundle import seen_of
 from gateway.domain.clock import Clock
-from gateway.domain.observer import Observer
+from gateway.domain.observer import CallsCut, Observer
+from gateway.proxy.running_calls import RunningCalls
 from gateway.settings import Settings
 from gateway.workers.control_watch import ControlWatch, NoWakeups
 from gateway.workers.emergency import Emergency
+from gateway.workers.emergency_trips import EmergencyTrips
 
 _WATCHING_S = 0.25
 _STOPPING_S = 2.0
@@ -53,9 +61,31 @@ async def open_control_watch(
 
 
 @asynccontextmanager
-async def open_emergency(settings: Settings, clock: Clock) -> AsyncIterator[Emergency]:
+async def open_trips(
+    settings: Settings, watch: ControlWatch, observer: Observer, clock: Clock
+) -> AsyncIterator[EmergencyTrips]:
+    """Who stops a scope when a policy's emergency amount is exhausted."""
+    async with open_journal_client(settings) as client:
+        shards = ledger_shards(settings)
+        trips = EmergencyTrips(
+            RedisLedgerControl(client, shards),
+            LedgerBalances(client, shards),
+            lambda: watch.reading,
+            clock,
+            observer,
+        )
+        try:
+            yield trips
+        finally:
+            await trips.close()
+
+
+@asynccontextmanager
+async def open_emergency(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[Emergency]:
     """Stops, restores and says what is stopped; more patient with a slow ledger than any call."""
-    files = host_stops(settings)
+    files, clock = host_stops(settings), clock or SystemClock()
     if settings.redis_url is None:
         yield Emergency(None, files, clock)
         return
@@ -65,6 +95,28 @@ async def open_emergency(settings: Settings, clock: Clock) -> AsyncIterator[Emer
         yield Emergency(RedisLedgerControl(client, ledger_shards(settings)), files, clock)
     finally:
         await close(client)
+
+
+def heed(
+    watch: ControlWatch,
+    running: RunningCalls,
+    rules: LiveRules,
+    keys: CachingKeyDirectory,
+    observer: Observer,
+) -> None:
+    """What is done at each change of what is known.
+
+    Stopped calls end, ended keys are read again, newer rules are fetched.
+    """
+    edition = seen_of(0)
+
+    def changed(reading: ControlReading) -> None:
+        if count := running.cut_stopped():
+            observer.tell(CallsCut(count=count))
+        keys.heed(reading.editions)
+        rules.heard(reading.edition(edition.kind, edition.name))
+
+    watch.subscribe(changed)
 
 
 def host_stops(settings: Settings) -> StopFiles:

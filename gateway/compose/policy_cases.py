@@ -8,7 +8,8 @@ from pathlib import Path
 from gateway.adapters.files.policies import MAX_FILE_BYTES
 from gateway.adapters.files.text import read_text_file
 from gateway.compose.prices import open_prices
-from gateway.control.policy_cases import CaseResult, CaseRules, run_cases
+from gateway.control.policy_cases import CaseResult, run_cases
+from gateway.control.policy_trial import TrialRules
 from gateway.documents.marked_yaml import DocumentError, Problem
 from gateway.policy.cases import parse_cases
 from gateway.policy.parse import parse_policies
@@ -29,7 +30,7 @@ def run_case_files(paths: Sequence[Path], settings: Settings) -> tuple[CaseResul
         try:
             file = parse_cases(read_text_file(path, max_bytes=MAX_FILE_BYTES), str(path))
             named = [path.parent / name for name in file.document.policies]
-            rules = CaseRules(
+            rules = TrialRules(
                 policies=parse_policies(
                     {str(one): read_text_file(one, max_bytes=MAX_FILE_BYTES) for one in named}
                 ),

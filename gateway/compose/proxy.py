@@ -14,23 +14,22 @@ from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, 
 from gateway.adapters.files.host_channel import HostChannel
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
-from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerBounds, BreakerState, BreakingLedger
 from gateway.adapters.redis.ledger import HOLD_TTL_MS, RedisLedger
 from gateway.adapters.redis.sharded_ledger import ShardBreakers
 from gateway.adapters.system import RandomIds, SystemClock
-from gateway.admission.control_ports import ControlReading, StopKnowledge
+from gateway.admission.control_ports import StopKnowledge
 from gateway.bedrock.exchange import Upstream
 from gateway.compose.backlog import closing, open_backlog, shortening
-from gateway.compose.control import host_stops, open_control_watch
+from gateway.compose.control import heed, host_stops, open_control_watch, open_trips
 from gateway.compose.host import worker_count
 from gateway.compose.identity import open_authenticator
 from gateway.compose.outbox import open_outbox
 from gateway.compose.rebuild import until_built
+from gateway.compose.refusals import open_refusals
 from gateway.compose.rules import LiveRules, open_rules
 from gateway.compose.stores import AnyLedger, open_key_directory, open_ledger, worker_name
-from gateway.control.bundle import seen_of
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
 from gateway.domain.observer import Observer
@@ -45,6 +44,7 @@ from gateway.proxy.forward import Forward
 from gateway.proxy.handler import Handler, Stages
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify, Profiles
+from gateway.proxy.refusals import NotingAdmit
 from gateway.proxy.relay import Relay, RelayBounds
 from gateway.proxy.running_calls import RunningCalls
 from gateway.proxy.server import DataPlaneServer, ServerBounds
@@ -69,6 +69,7 @@ class DataPlane:
     ledger: GuardedLedger
     outbox: OutboxWriter
     watch: ControlWatch
+    running: RunningCalls
 
 
 @asynccontextmanager
@@ -95,29 +96,33 @@ async def open_data_plane(
         upstream = await stack.enter_async_context(_open_upstream(settings, clock))
         rules = await stack.enter_async_context(open_rules(settings, observer))
         watch = await stack.enter_async_context(open_control_watch(settings, observer, clock))
+        trips = await stack.enter_async_context(open_trips(settings, watch, observer, clock))
         calls, running = Calls(), RunningCalls(stops or watch)
-        _heed(watch, running, rules, keys)
+        heed(watch, running, rules, keys, observer)
         outbox = await stack.enter_async_context(open_outbox(settings, ledger, observer, clock))
         backlog = await stack.enter_async_context(open_backlog(settings))
         local = _local_admission(settings, stops or watch, outbox, clock)
         shorten = shortening(lambda: backlog.level)
         settle = Settle(ledger, outbox, calls, observer, clock, shorten=shorten, left=local.left)
         identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
+        refusals = await stack.enter_async_context(open_refusals(settings, observer))
+        admit = Admit(
+            rules.current,
+            ledger,
+            clock,
+            refresh=rules.refresh,
+            release=settle.release,
+            hold_ttl_ms=HOLD_TTL_MS,
+            is_journal_full=closing(settings, lambda: backlog.level),
+            shorten=shorten,
+            local=local,
+            heard=trips.heard,
+        )
         stages = Stages(
             accept=Accept(_accept_bounds(settings), clock),
             authenticate=Authenticate(authenticator, clock, home_region=home),
             identify=identify,
-            admit=Admit(
-                rules.current,
-                ledger,
-                clock,
-                refresh=rules.refresh,
-                release=settle.release,
-                hold_ttl_ms=HOLD_TTL_MS,
-                is_journal_full=closing(settings, lambda: backlog.level),
-                shorten=shorten,
-                local=local,
-            ),
+            admit=NotingAdmit(admit, rules.current, clock, refusals.take),
             forward=Forward(upstream),
             relay=Relay(
                 RelayBounds(idle_timeout_s=settings.stream_idle_timeout_s),
@@ -139,24 +144,14 @@ async def open_data_plane(
             write_timeout_s=settings.client_write_timeout_s,
         )
         server = DataPlaneServer(handler, _server_bounds(settings), ids)
-        yield DataPlane(server=server, calls=calls, ledger=ledger, outbox=outbox, watch=watch)
-
-
-def _heed(
-    watch: ControlWatch, running: RunningCalls, rules: LiveRules, keys: CachingKeyDirectory
-) -> None:
-    """What is done at each change of what is known.
-
-    Stopped calls end, ended keys are read again, newer rules are fetched.
-    """
-    edition = seen_of(0)
-
-    def changed(reading: ControlReading) -> None:
-        running.cut_stopped()
-        keys.heed(reading.editions)
-        rules.heard(reading.edition(edition.kind, edition.name))
-
-    watch.subscribe(changed)
+        yield DataPlane(
+            server=server,
+            calls=calls,
+            ledger=ledger,
+            outbox=outbox,
+            watch=watch,
+            running=running,
+        )
 
 
 def _local_admission(

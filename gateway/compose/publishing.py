@@ -30,11 +30,13 @@ from gateway.control.bundle import (
     PublisherReport,
     PublishVerdict,
     UnreadableBundleError,
+    compile_bundle,
 )
 from gateway.control.publish import Change, Proposal, Publisher, propose
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
 from gateway.domain.reason import Reason
+from gateway.policy.parse import PolicySet
 from gateway.settings import Settings
 from gateway.workers.edition_keeper import EditionKeeper
 from gateway.workers.folder_watch import FolderWatch
@@ -218,3 +220,15 @@ async def read_status(
     """What is in force, and what the publishers say. Raises: GatewayError."""
     async with open_publishing(settings) as publishing:
         return await publishing.current(), await publishing.publishers()
+
+
+async def rules_in_force(settings: Settings) -> PolicySet:
+    """The rules in force, compiled. Raises: GatewayError, also if none were ever published."""
+    current, _ = await read_status(settings)
+    if current is None:
+        raise GatewayError(
+            Reason.STALE_PLAN,
+            "no rules are in force: publish them with 'bedrock-gateway policy push'",
+            fault=Fault.GATEWAY,
+        )
+    return compile_bundle(current)

@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack, closing
 
 from gateway.compose.admin import open_admin
 from gateway.compose.observers import make_observer
-from gateway.compose.proxy import open_data_plane, server_tls
+from gateway.compose.proxy import DataPlane, open_data_plane, server_tls
 from gateway.compose.shutdown import CONNECTIONS_S, EndingTimes, ending_within
 from gateway.compose.signals import until_told_to_stop
+from gateway.compose.start import unless, until_ledger_answers
 from gateway.compose.workers import run_workers
+from gateway.domain.observer import Observer
 from gateway.proxy.server import listen
 from gateway.settings import Settings
 from gateway.workers.lifeline import Lifeline
@@ -23,7 +25,11 @@ async def run_proxy(settings: Settings) -> None:
     times = EndingTimes(drain_timeout_s=settings.drain_timeout_s)
     async with ending_within(times.proxy_s, observer) as begin_to_end, AsyncExitStack() as stack:
         lifeline = stack.enter_context(closing(Lifeline(os.environ)))
-        plane = await stack.enter_async_context(open_data_plane(settings, observer))
+        told = asyncio.create_task(until_told_to_stop())
+        stack.callback(told.cancel)
+        plane = await unless(told, _open_plane(stack, settings, observer))
+        if plane is None:
+            return
         lifeline.listen(plane.watch.relay)
         listener = await listen(
             plane.server,
@@ -32,7 +38,7 @@ async def run_proxy(settings: Settings) -> None:
             tls=server_tls(settings.tls_cert, settings.tls_key),
         )
         lifeline.tell_ready()
-        await until_told_to_stop(lifeline)
+        await _told_or_alone(told, lifeline)
         begin_to_end()
         plane.calls.is_draining = True
         listener.close()
@@ -49,14 +55,17 @@ async def run_control(settings: Settings, *, admin: bool = True, workers: bool =
     async with ending_within(times.control_s, observer) as begin_to_end, AsyncExitStack() as stack:
         lifeline = stack.enter_context(closing(Lifeline(os.environ)))
         running, ready = None, asyncio.Event()
-        waiting = asyncio.create_task(until_told_to_stop(lifeline))
+        told = asyncio.create_task(until_told_to_stop())
+        stack.callback(told.cancel)
+        if not await unless(told, until_ledger_answers(settings, observer)):
+            return
         if workers:
             running = asyncio.create_task(run_workers(settings, observer, stop, ready))
         if admin:
             await stack.enter_async_context(open_admin(settings, observer))
-        if running is not None:
-            await _until_ready(ready, running, waiting)
-        lifeline.tell_ready()
+        if running is None or await _is_ready(ready, running, told):
+            lifeline.tell_ready()
+        waiting = asyncio.create_task(_told_or_alone(told, lifeline))
         await asyncio.wait(
             {waiting, running} if running else {waiting}, return_when=asyncio.FIRST_COMPLETED
         )
@@ -68,12 +77,28 @@ async def run_control(settings: Settings, *, admin: bool = True, workers: bool =
             await running
 
 
-async def _until_ready(
+async def _open_plane(stack: AsyncExitStack, settings: Settings, observer: Observer) -> DataPlane:
+    """A data plane that serves once the ledger answers and rules are in force."""
+    await until_ledger_answers(settings, observer)
+    return await stack.enter_async_context(open_data_plane(settings, observer))
+
+
+async def _is_ready(
     ready: asyncio.Event, running: asyncio.Task[None], told_to_stop: asyncio.Task[None]
-) -> None:
-    """Returns when rules are in force, or there is no more need to wait for them."""
+) -> bool:
+    """True once rules are in force; False if the workers failed, or it was told to stop, before."""
     waiting = asyncio.create_task(ready.wait())
     try:
         await asyncio.wait({waiting, running, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+        return ready.is_set()
     finally:
         waiting.cancel()
+
+
+async def _told_or_alone(told_to_stop: asyncio.Task[None], lifeline: Lifeline) -> None:
+    """Returns when told to stop, or when the supervisor is gone; from now on this process beats."""
+    alone = asyncio.create_task(lifeline.broken())
+    try:
+        await asyncio.wait({told_to_stop, alone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        alone.cancel()

@@ -77,7 +77,7 @@ class LiveRules:
             except GatewayError as exc:
                 self._tell(exc.detail)
             else:
-                if self._rules is None and not self.trouble:
+                if self._rules is None and not self._unusable:
                     self._tell(_NONE_YET)
             if self._rules is None:
                 await asyncio.sleep(_FIRST_POLL_S)

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from gateway.documents.marked_yaml import DocumentError, MarkedDocument, Path, Problem
 
 _SHOWN_CHARS = 80
+_MOST_PROBLEMS = 200
 
 Grammar = TypeVar("Grammar", bound=BaseModel)
 
@@ -31,7 +32,11 @@ def check_document(
         return grammar.model_validate(document.value)
     except ValidationError as exc:
         details = exc.errors(include_url=False)
-        found = {_problem(document, grammar, detail, hidden) for detail in details}
+        found = {_problem(document, grammar, each, hidden) for each in details[:_MOST_PROBLEMS]}
+        if len(details) > _MOST_PROBLEMS:
+            last = _path_in(document.value, details[_MOST_PROBLEMS]["loc"])
+            what = f"and {len(details) - _MOST_PROBLEMS} more problems from here on"
+            found.add(document.problem(last, what))
     # Not chained: pydantic's own text repeats the input, secrets included.
     raise DocumentError(found)
 
@@ -53,11 +58,12 @@ def _problem(
 ) -> Problem:
     path = _path_in(document.value, detail["loc"])
     key = path[-1] if path else ""
+    shown_key = repr(key[:_SHOWN_CHARS]) if isinstance(key, str) else repr(key)
     shown = "a secret" if path and path[0] in hidden else _shown(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
-            hint = nearest(str(key), _keys_at(grammar, path[:-1]))
-            what = f"unknown key {key!r}: {hint}"
+            hint = nearest(str(key)[:_SHOWN_CHARS], _keys_at(grammar, path[:-1]))
+            what = f"unknown key {shown_key}: {hint}"
             return Problem(document.file, document.key_mark(path), what)
         case "missing":
             return document.problem(path, f"the key {detail['loc'][-1]!r} is missing")
@@ -67,11 +73,16 @@ def _problem(
             what = f"expected {detail['ctx']['expected']}, got {shown}"
         case "model_type" | "dict_type":
             what = f"expected a mapping of keys to values, got {shown}"
+        case "too_long":
+            bounds = detail["ctx"]
+            what = f"expected at most {bounds['max_length']} items, got {bounds['actual_length']}"
         case "tuple_type" | "list_type":
             what = f"expected a list, got {shown}"
         case _:
             what = f"{_lower_first(detail['msg'])}, got {shown}"
-    where = f"{key}: " if isinstance(key, str) and key else ""
+    if detail["loc"][-1:] == ("[key]",):  # the key itself is wrong, not what stands under it
+        return Problem(document.file, document.key_mark(path), what)
+    where = f"{key[:_SHOWN_CHARS]}: " if isinstance(key, str) and key else ""
     return document.problem(path, where + what)
 
 

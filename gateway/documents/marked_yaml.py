@@ -17,6 +17,9 @@ _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)\.[0-9]+")
 _MAX_DEPTH = 32
+_MAX_DIGITS = 64
+_SHOWN_CHARS = 80
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,7 +105,7 @@ def read_marked_yaml(text: str, file: str) -> MarkedDocument:
         _check_depth(text, file)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as exc:
-        raise DocumentError((_syntax_problem(exc, file),)) from exc
+        raise DocumentError((_syntax_problem(exc, text, file),)) from exc
     except (yaml.YAMLError, UnicodeEncodeError) as exc:  # an unprintable character has no mark
         raise DocumentError.at_top(file, f"not YAML: {exc}") from exc
     walk = _Walk(file)
@@ -125,10 +128,15 @@ def _check_depth(text: str, file: str) -> None:
             raise DocumentError((Problem(file, _mark(event), what),))
 
 
-def _syntax_problem(exc: yaml.MarkedYAMLError, file: str) -> Problem:
-    mark = exc.problem_mark or exc.context_mark
-    where = Mark(1, 1) if mark is None else Mark(mark.line + 1, mark.column + 1)
+def _syntax_problem(exc: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    found, begun = exc.problem_mark or exc.context_mark, exc.context_mark
+    where = Mark(1, 1) if found is None else Mark(found.line + 1, found.column + 1)
+    last = _LINE_END.split(text)
+    if where.line > len(last):  # the parser found the end, and counts it as a line of its own
+        where = Mark(len(last), len(last[-1]) + 1)
     context = f" {exc.context}" if exc.context else ""
+    if exc.context and begun is not None and begun.line + 1 != where.line:
+        context += f" that begins in line {begun.line + 1}"
     return Problem(file, where, f"not YAML: {exc.problem or 'it cannot be read'}{context}")
 
 
@@ -162,13 +170,14 @@ class _Walk:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None or key_node.tag != _TAG + "str":
-                shown = "a structure" if key is None else repr(key)
+                shown = "a structure" if key is None else repr(key[:_SHOWN_CHARS])
                 self._problem(key_node, f"a key must be text (quote it), got {shown}")
                 continue
             here = (*path, key)
             if key in result:
                 first = self.key_marks[here].line
-                self._problem(key_node, f"the key {key!r} stands here again, first in line {first}")
+                shown = repr(key[:_SHOWN_CHARS])
+                self._problem(key_node, f"the key {shown} stands here again, first in line {first}")
                 continue
             self.key_marks[here] = _mark(key_node)
             result[key] = self.value(value_node, here)
@@ -187,6 +196,8 @@ class _Walk:
             case "bool":
                 what = f"write true or false for a switch, or quote {text!r} if it is text"
                 self._problem(node, what)
+            case "int" | "float" if len(text) > _MAX_DIGITS:
+                self._problem(node, f"write a number with at most {_MAX_DIGITS} digits")
             case "int" if _INTEGER.fullmatch(text):
                 value = int(text.replace("_", ""))
             case "float" if _DECIMAL.fullmatch(text):

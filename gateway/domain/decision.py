@@ -20,12 +20,16 @@ class Admit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
-    """The call may not run. `detail` names the limit, its value, the reset and what to do."""
+    """The call may not run. `detail` names the limit, its value, the reset and what to do.
+
+    `at_ms`: the instant by the ledger's clock, where the ledger decided.
+    """
 
     reason: Reason
     detail: str
     retry_after_s: float | None = None
     blocking: Utilisation | None = None
+    at_ms: int | None = None
 
 
 Decision = Admit | Refuse

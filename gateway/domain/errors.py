@@ -20,7 +20,7 @@ class GatewayError(Exception):
 
     `detail` is shown to the caller: what, where, and what was expected; never a secret, never a
     library's own text. Units: `retry_after_s` in seconds. `headers`: what the answer says beside
-    its reason, such as the limits that were met.
+    its reason, such as the limits that were met. `decided_at_ms`: when the ledger refused.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class GatewayError(Exception):
         fault: Fault = Fault.CALLER,
         retry_after_s: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        decided_at_ms: int | None = None,
     ) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
@@ -38,6 +39,7 @@ class GatewayError(Exception):
         self.fault = fault
         self.retry_after_s = retry_after_s
         self.headers = headers
+        self.decided_at_ms = decided_at_ms
 
 
 class LedgerNotAskedError(GatewayError):

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.domain.ids import RequestId
 from gateway.domain.reason import Reason
 from gateway.domain.record import UsageRecord
+from gateway.domain.stop import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,21 @@ class RulesInForce:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyTripped:
+    """An emergency amount of a policy is exhausted, so that its scope was stopped."""
+
+    stop: Stop
+    contacts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsCut:
+    """So many running calls of this process were cut since their scope is stopped."""
+
+    count: int
+
+
 Fact = (
     CallRefused
     | CallSettled
@@ -96,6 +112,8 @@ Fact = (
     | ComponentFailed
     | ComponentRecovered
     | RulesInForce
+    | EmergencyTripped
+    | CallsCut
 )
 
 

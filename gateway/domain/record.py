@@ -16,6 +16,10 @@ No hold was made for it, so its charge is counted in its `accounts` when it come
 """
 
 
+REFUSED = "refuse"
+"""The `decision` of a call that did not run. Such records cost nothing and are in no account."""
+
+
 class CallStatus(Enum):
     """How the call ended, as the caller saw it."""
 
@@ -25,6 +29,7 @@ class CallStatus(Enum):
     CLIENT_GONE = "client_gone"
     GATEWAY_ERROR = "gateway_error"
     UNKNOWN = "unknown"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class UsageRecord:
     Units: tokens; `cost_usd` exact decimal; `cost_nano_usd` the ledger's integer; `_ms`.
     `time` is the instant of admission (ISO 8601, UTC). `exact` False: the charge is an estimate.
     `rank` 1 conservative, 2 measured, 3 reconciled. `accounts` are the ledger keys it touched.
+    `hold_nano_usd`, `expected_…` and `output_tokens_bound` are the quote it was decided by.
     Source: contract of the admin API, `GET /v1/usage/records/{request_id}`.
     """
 
@@ -69,6 +75,9 @@ class UsageRecord:
     cost_usd: Decimal
     cost_nano_usd: int
     hold_nano_usd: int
+    expected_tokens: int | None = None
+    expected_nano_usd: int | None = None
+    output_tokens_bound: int | None = None
     price_id: str
     exact: bool
     estimate_reason: str | None = None

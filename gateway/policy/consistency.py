@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.documents.marked_yaml import Path, Problem
 from gateway.policy.rule_entries import (
     BudgetEntry,
     LimitEntry,
     Place,
+    Rank,
     RuleBook,
     SourcedDocument,
 )
@@ -48,8 +49,8 @@ def scope_problems(file: SourcedDocument) -> list[Problem]:
 
 def book_problems(book: RuleBook) -> Iterator[Problem]:
     """Names that are used by two rules which do not replace each other."""
-    yield from _name_problems(book.budgets, "budget", _clash_of_named)
-    yield from _name_problems(book.limits, "limit", _clash_of_limits)
+    yield from _name_problems(book.budgets, "budget")
+    yield from _name_problems(book.limits, "limit")
 
 
 def _misplaced(file: SourcedDocument, scope: ScopeText) -> str | None:
@@ -60,31 +61,26 @@ def _misplaced(file: SourcedDocument, scope: ScopeText) -> str | None:
     return None
 
 
-def _name_problems(
-    entries: Sequence[Entry], what: str, clash: Callable[[Entry, Entry], str | None]
-) -> Iterator[Problem]:
-    """Each rule against the ones of its name before it: the first of them that it clashes with."""
-    by_name: dict[str, list[Entry]] = {}
+def _name_problems(entries: Sequence[Entry], what: str) -> Iterator[Problem]:
+    """Each rule against the first of its name, and against one for the same places."""
+    first: dict[str, Entry] = {}
+    taken: dict[tuple[str, ScopeSelector, Rank], Entry] = {}
     for entry in entries:
-        before = by_name.setdefault(entry.label, [])
-        for other in before:
-            why = clash(other, entry)
-            if why is not None:
-                used = f"the {what} name {entry.label!r} is used already: {_where(other.place)}"
-                yield entry.place.problem(f"{used} {why}".rstrip(), "name")
-                break
-        before.append(entry)
+        before = first.setdefault(entry.label, entry)
+        same = taken.setdefault((entry.label, entry.selector, entry.rank), entry)
+        other, why = (before, _clash(before, entry)) if before is not entry else (entry, None)
+        if why is None and same is not entry:
+            other, why = same, ""
+        if why is not None:
+            used = f"the {what} name {entry.label!r} is used already: {_where(other.place)}"
+            yield entry.place.problem(f"{used} {why}".rstrip(), "name")
 
 
-def _clash_of_limits(first: Entry, second: Entry) -> str | None:
-    if first.rule.name is None or second.rule.name is None:
-        same_file = first.place.file is second.place.file
-        return "" if same_file else "(both bind; give it a name of its own)"
-    return _clash_of_named(first, second)
-
-
-def _clash_of_named(first: Entry, second: Entry) -> str | None:
+def _clash(first: Entry, second: Entry) -> str | None:
     """Why rules of one name do not replace each other; None: they do, by their scopes."""
+    is_same_file = first.place.file is second.place.file
+    if first.rule.name is None or second.rule.name is None:
+        return "" if is_same_file else "(both bind; give it a name of its own)"
     if (first.place.file is None) is not (second.place.file is None):
         return "(both bind; give it a name of its own)"
     if first.selector.kind is not second.selector.kind:
@@ -93,8 +89,6 @@ def _clash_of_named(first: Entry, second: Entry) -> str | None:
             f"(it counts the scope {kinds[0]}, this one the scope {kinds[1]}: only rules that "
             "count the same kind replace each other)"
         )
-    if first.selector == second.selector and first.rank == second.rank:
-        return ""
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
@@ -34,6 +35,11 @@ from gateway.policy.value_types import (
 )
 
 __all__ = ["EVERYONE", "operation_name"]  # spelled among the names, used with the grammar
+
+
+_FEW = Field(max_length=100)
+_MANY = Field(max_length=1_000)
+_RULES = Field(max_length=10_000)
 
 
 class BudgetMode(StrEnum):
@@ -89,7 +95,7 @@ class BudgetRule(Part):
     """Count this many whole periods before the current one as well."""
     timezone: Zone | None = None
     """Where this budget's windows begin; the file's time zone if not stated."""
-    warn_at: tuple[WarnAt, ...] = ()
+    warn_at: Annotated[tuple[WarnAt, ...], _FEW] = ()
     """Levels of spend that are told before the limit is met: 80%, 4000 USD."""
     active: Switch = True
     """false: the budget is not in force, and replaces the wider one of its name by nothing."""
@@ -141,22 +147,22 @@ class LimitRule(Part):
 class ModelRules(Part):
     """Which models may be called. None: this file does not say, so it does not narrow."""
 
-    allow: tuple[ModelPattern, ...] | None = None
+    allow: Annotated[tuple[ModelPattern, ...], _MANY] | None = None
     """Patterns of base ids; each covers every profile and every ARN of the model."""
-    deny: tuple[ModelPattern, ...] = ()
+    deny: Annotated[tuple[ModelPattern, ...], _MANY] = ()
     """Patterns of base ids that may not be called, whatever is allowed."""
     unknown: UnknownModelRule | None = None
     """What happens to a model that the catalogue does not know."""
-    accounts: tuple[AccountId, ...] | None = None
+    accounts: Annotated[tuple[AccountId, ...], _MANY] | None = None
     """Foreign AWS accounts whose ARNs may be used."""
-    endpoints: tuple[Pattern, ...] | None = None
+    endpoints: Annotated[tuple[Pattern, ...], _MANY] | None = None
     """Patterns of ARNs whose model only AWS knows (provisioned, imported, prompts, …)."""
 
 
 class OperationRules(Part):
     """Which operations may be called. None: this file does not say, so it does not narrow."""
 
-    allow: tuple[OperationName, ...] | None = None
+    allow: Annotated[tuple[OperationName, ...], _FEW] | None = None
     """Bedrock operations in snake case."""
 
 
@@ -169,7 +175,7 @@ class ScopeSection(Part):
     """Which operations they may call."""
     retries: RetrySection | None = None
     """How often a call is sent."""
-    targets: tuple[TargetRule, ...] | None = None
+    targets: Annotated[tuple[TargetRule, ...], _FEW] | None = None
     """Where their calls may be served, in this order."""
 
 
@@ -182,7 +188,7 @@ class EmergencySection(Part):
     """A hard budget per day. Exhausted, it stops the org for restore_after."""
     shutdown_at_usd: Amount | None = None
     """A hard budget per month. Exhausted, it stops the org until a person restores it."""
-    contacts: tuple[Contact, ...] = ()
+    contacts: Annotated[tuple[Contact, ...], _FEW] = ()
     """Who is told."""
     restore_after: Duration | None = None
     """After which time an hourly or daily stop ends by itself; 24h if not stated."""
@@ -231,15 +237,15 @@ class PolicyDocument(Part):
     """Whom it binds: the callers of this org, or with "*" everybody in addition to their org's."""
     timezone: Zone = Field(default_factory=lambda: ZoneInfo("UTC"))
     """Where the windows of the budgets begin (IANA name)."""
-    budgets: tuple[BudgetRule, ...] = ()
+    budgets: Annotated[tuple[BudgetRule, ...], _RULES] = ()
     """Money per period. All that match a call are enforced."""
-    limits: tuple[LimitRule, ...] = ()
+    limits: Annotated[tuple[LimitRule, ...], _RULES] = ()
     """Rates, concurrency and request sizes. All that match a call are enforced."""
     models: ModelRules = ModelRules()
     """Which models may be called."""
     operations: OperationRules = OperationRules()
     """Which operations may be called."""
-    scopes: dict[RuleScope, ScopeSection] = Field(default_factory=dict)
+    scopes: Annotated[dict[RuleScope, ScopeSection], _MANY] = Field(default_factory=dict)
     """Models and operations of single scopes: they narrow what the file says for all."""
     emergency: EmergencySection | None = None
     """Amounts that stop everything of the org once they are spent."""
@@ -247,5 +253,5 @@ class PolicyDocument(Part):
     """What may pass while the ledger is away."""
     retries: RetrySection | None = None
     """How often a call is sent that upstream did not take."""
-    targets: tuple[TargetRule, ...] | None = None
+    targets: Annotated[tuple[TargetRule, ...], _FEW] | None = None
     """Where calls may be served, in this order."""

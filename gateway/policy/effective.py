@@ -23,6 +23,7 @@ from gateway.policy.limits import (
     BudgetLimit,
     ConcurrencyLimit,
     Emergency,
+    OperationList,
     PatternList,
     RateLimit,
     RequestSizeLimit,
@@ -85,8 +86,8 @@ class EffectivePolicy:
     on_outage: OnOutage = field(default_factory=OnOutage)
     retries: RetrySection | None = None
     targets: tuple[TargetRule, ...] = ()
-    operation_lists: tuple[str, ...] = ()
-    """Where the lists stand that `operations` is the intersection of, as `file:line`."""
+    operation_lists: tuple[OperationList, ...] = ()
+    """The lists that `operations` is the intersection of."""
 
     @property
     def size_limit(self) -> RequestSizeLimit | None:
@@ -206,7 +207,7 @@ def effective_policy(
         key = (caller.org, *[scope.path for scope in scopes])
     book = policies.book(caller.org)
     if book.overrides:
-        key = (*key, str(len(book.overrides_at(at))))
+        key = (*key, str(book.ended_overrides(at)))
     found: EffectivePolicy | None = policies.resolved.get(key)
     if found is None:
         found = _resolve(policies, book, caller, scopes or caller.scopes, at)
@@ -252,7 +253,10 @@ def _resolve(
         retries=next((s.retries for s in reversed(sections) if s.retries is not None), None),
         targets=next((s.targets for s in reversed(sections) if s.targets is not None), ()),
         operation_lists=tuple(
-            section.source("operations", "allow")
+            OperationList(
+                operations=frozenset(section.operations.allow),
+                source=section.source("operations", "allow"),
+            )
             for section in sections
             if section.operations.allow is not None
         ),

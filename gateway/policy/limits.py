@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import Enum
 from zoneinfo import ZoneInfo
 
+from gateway.domain.call import Operation
 from gateway.domain.money import NanoUsd
 from gateway.domain.period import Period
 from gateway.domain.reservation import Resource
@@ -91,6 +92,14 @@ class Emergency:
     scope: Scope
     restore_after: timedelta
     contacts: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationList:
+    """The operations that one list of one file allows. `source`: `file:line`."""
+
+    operations: frozenset[Operation]
     source: str
 
 

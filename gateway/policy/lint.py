@@ -13,7 +13,7 @@ from gateway.policy.findings import Finding, info, warning
 from gateway.policy.lint_limits import limit_findings
 from gateway.policy.lint_models import Pricelist, model_findings
 from gateway.policy.parse import PolicySet
-from gateway.policy.rule_entries import RuleBook, SectionEntry
+from gateway.policy.rule_entries import BudgetEntry, LimitEntry, RuleBook, SectionEntry
 
 
 class Catalogue(Protocol):
@@ -63,27 +63,24 @@ def _place(problem: Problem) -> tuple[str, int, int, str]:
 
 def _replaced_in_vain(book: RuleBook) -> Iterator[Finding]:
     """Rules that stand behind a wider one of their name which is locked."""
-    for entries in (book.budgets, book.limits):
-        for entry in entries:
-            locked = next(
-                (
-                    other
-                    for other in entries
-                    if other.rule.name == entry.rule.name is not None
-                    and other.rule.locked
-                    and other.rule.active
-                    and other.rank < entry.rank
-                ),
-                None,
+    yield from _behind_a_lock(book.budgets)
+    yield from _behind_a_lock(book.limits)
+
+
+def _behind_a_lock(entries: Sequence[BudgetEntry | LimitEntry]) -> Iterator[Finding]:
+    locks: dict[str, list[BudgetEntry | LimitEntry]] = {}
+    for entry in entries:
+        if entry.rule.name is not None and entry.rule.locked and entry.rule.active:
+            locks.setdefault(entry.rule.name, []).append(entry)
+    for entry in entries:
+        wider = (lock for lock in locks.get(entry.rule.name or "", ()) if lock.rank < entry.rank)
+        locked = next(wider, None)
+        if locked is not None:
+            what = (
+                f"{entry.label!r} has no effect: it is locked at {locked.place.source}; "
+                "take it out, or give it a name of its own"
             )
-            if locked is not None:
-                yield warning(
-                    entry.place.problem(
-                        f"{entry.label!r} has no effect: it is locked at {locked.place.source}; "
-                        "take it out, or give it a name of its own",
-                        "name",
-                    )
-                )
+            yield warning(entry.place.problem(what, "name"))
 
 
 def _zero_budgets(book: RuleBook) -> Iterator[Finding]:

@@ -87,29 +87,28 @@ def _denied_again(sections: Sequence[SectionEntry], known: Pricelist) -> Iterato
 
 
 def _nothing_left(sections: Sequence[SectionEntry], known: Pricelist) -> Iterator[Finding]:
-    """Whether the lists that hold for all of an org leave anything: each narrows the others."""
-    wide = [section for section in sections if section.selector is None]
-    for section in sections:
-        lists = [one.models.allow for one in (*wide, section) if one.models.allow is not None]
-        left = (
-            [
-                model
-                for model in known.models
-                if all(any(model in known.matched(p) for p in listed) for listed in lists)
-            ]
-            if len(lists) > 1 and section.models.allow is not None
-            else known.models
-        )
-        if not left:
+    """Lists that leave nothing, themselves or with the wider ones before them."""
+    for at, section in enumerate(sections):
+        others = [one for one in sections[:at] if one.selector is None]
+        models = [
+            {model.id for pattern in one.models.allow for model in known.matched(pattern)}
+            for one in (*others, section)
+            if one.models.allow is not None
+        ]
+        own = section.models.allow
+        is_told = bool(own) and not models[-1]  # of each of its patterns
+        if own is not None and not is_told and not set[ModelId].intersection(*models):
             what = "no model is in this list and in those of the wider files: nothing can be called"
             yield warning(_problem(section, what, "models", "allow"))
         operations = [
-            one.operations.allow for one in (*wide, section) if one.operations.allow is not None
+            frozenset(one.operations.allow)
+            for one in (*others, section)
+            if one.operations.allow is not None
         ]
-        if section.operations.allow is not None and not frozenset(Operation).intersection(
+        if section.operations.allow is not None and not frozenset[Operation].intersection(
             *operations
         ):
-            what = "no operation is in this list and in those of the wider files; nothing can run"
+            what = "no operation is in this list and in those of the wider files: nothing can run"
             yield warning(_problem(section, what, "operations", "allow"))
 
 

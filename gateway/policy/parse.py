@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from gateway.documents.checked import check_document
 from gateway.documents.marked_yaml import (
     DocumentError,
-    MarkedDocument,
     Path,
     Problem,
     read_marked_yaml,
@@ -23,10 +22,11 @@ from gateway.policy.managed import NOTHING_MANAGED, ManagedRules
 from gateway.policy.rule_entries import RuleBook, SourcedDocument
 from gateway.policy.rulebook import rule_book
 
+_SHOWN_CHARS = 80
 NOT_YET = MappingProxyType(
     {
         "ladder": "degradation levels",
-        "cache": "the answer cache",
+        "cache": "answer cache",
         "rules": "control rules",
     }
 )
@@ -103,34 +103,41 @@ def compile_rules(files: Mapping[str, str], managed: ManagedRules) -> PolicySet:
 
 def _read(text: str, name: str) -> SourcedDocument:
     marked = read_marked_yaml(text, name)
-    problems = list(_empty_values(marked, marked.value, ()))
+    problems: list[Problem] = []
     if isinstance(marked.value, dict):
-        problems += [
-            Problem(name, marked.key_mark((key,)), _not_yet(key))
-            for key in NOT_YET
-            if key in marked.value
-        ]
-    if problems:
+        early = [key for key in NOT_YET if key in marked.value]
+        problems = [Problem(name, marked.key_mark((key,)), _not_yet(key)) for key in early]
+        known = {key: value for key, value in marked.value.items() if key not in early}
+        marked = replace(marked, value=known)
+    document = None
+    try:
+        document = check_document(marked, PolicyDocument)
+    except DocumentError as exc:
+        problems += exc.problems
+    told = {problem.mark for problem in problems}
+    for path in _empty_values(marked.value, ()):
+        if told.isdisjoint((marked.mark(path), marked.key_mark(path))):
+            problems.append(Problem(name, marked.key_mark(path), _empty(path[-1])))
+    if document is None or problems:
         raise DocumentError(problems)
-    return SourcedDocument(document=check_document(marked, PolicyDocument), marked=marked)
+    return SourcedDocument(document=document, marked=marked)
 
 
-def _empty_values(marked: MarkedDocument, value: Any, path: Path) -> Iterable[Problem]:
+def _empty_values(value: Any, path: Path) -> Iterator[Path]:
     """Keys and list items without a value: never meant, and `allow:` alone would allow all."""
     if value is None and path:
-        yield Problem(
-            marked.file,
-            marked.key_mark(path),
-            f"{path[-1]}: expected a value, there is none"
-            if isinstance(path[-1], str)
-            else "expected a value, there is none",
-        )
+        yield path
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _empty_values(marked, inner, (*path, key))
+            yield from _empty_values(inner, (*path, key))
     elif isinstance(value, list):
         for at, inner in enumerate(value):
-            yield from _empty_values(marked, inner, (*path, at))
+            yield from _empty_values(inner, (*path, at))
+
+
+def _empty(key: str | int) -> str:
+    what = "expected a value, there is none"
+    return f"{key[:_SHOWN_CHARS]}: {what}" if isinstance(key, str) else what
 
 
 def _not_yet(key: str) -> str:

@@ -148,6 +148,8 @@ class RuleBook:
 
         Overrides only ever end, so their number tells which they are.
         """
-        if at is None or not self.overrides:
-            return ()
-        return self.overrides[bisect_right(self.override_ends, at) :]
+        return self.overrides[self.ended_overrides(at) :]
+
+    def ended_overrides(self, at: datetime | None) -> int:
+        """How many overrides have ended at the instant; without one all count as ended."""
+        return len(self.overrides) if at is None else bisect_right(self.override_ends, at)

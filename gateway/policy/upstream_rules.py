@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from gateway.policy.name_types import ModelPattern, RegionName
 from gateway.policy.value_types import Attempts, Part
@@ -36,7 +39,7 @@ class RetrySection(Part):
 
     attempts: Attempts
     """How often it is sent at most, the first time among them."""
-    on: tuple[RetryCause, ...] = tuple(RetryCause)
+    after: Annotated[tuple[RetryCause, ...], Field(max_length=10)] = tuple(RetryCause)
     """After which outcomes: only such as Bedrock does not bill."""
 
 
@@ -47,5 +50,5 @@ class TargetRule(Part):
     """The AWS region that is called."""
     profile: ProfilePrefix | None = None
     """The inference profile's prefix; the plain model id if not stated."""
-    models: tuple[ModelPattern, ...] | None = None
+    models: Annotated[tuple[ModelPattern, ...], Field(max_length=100)] | None = None
     """For which models; all if not stated."""

@@ -72,7 +72,8 @@ class Admit:
     """The only maker of `AdmittedCall`: pure decisions around one round trip to the ledger.
 
     `local` decides while the ledger is away; None: then every call is refused. `refresh` fetches
-    newer rules where the ledger knows of some; None: they come by themselves.
+    newer rules where the ledger knows of some; None: they come by themselves. `heard` is told what
+    the ledger says of each call.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Admit:
         shorten: Callable[[UsageRecord], UsageRecord] = lambda record: record,
         local: LocalAdmission | None = None,
         refresh: Callable[[], Awaitable[None]] | None = None,
+        heard: Callable[[EffectivePolicy, Receipt], None] | None = None,
     ) -> None:
         self._rules = rules
         self._refresh = refresh
@@ -97,6 +99,7 @@ class Admit:
         self._is_journal_full = is_journal_full
         self._shorten = shorten
         self._local = local
+        self._heard = heard
 
     async def __call__(self, identified: IdentifiedCall) -> AdmittedCall:
         """The call with its hold. Raises: GatewayError with the reason of the refusal."""
@@ -162,6 +165,8 @@ class Admit:
         if isinstance(receipt, NotDecided) and receipt.obstacle is Obstacle.STALE_WINDOW:
             asked = self._question(rules, context, policy, _instant(receipt.at_ms))
             receipt = await self._ask(asked)
+        if self._heard is not None and not isinstance(receipt, PassedLocally):
+            self._heard(policy, receipt)
         return asked, receipt
 
     def _question(
@@ -277,4 +282,5 @@ def refused(refusal: Refuse, headers: Headers = ()) -> GatewayError:
         fault=fault,
         retry_after_s=refusal.retry_after_s,
         headers=tuple(headers),
+        decided_at_ms=refusal.at_ms,
     )

@@ -24,7 +24,6 @@ from gateway.domain.observer import CallRefused, Observer, UnexpectedError
 from gateway.domain.reason import Reason
 from gateway.domain.record import CallStatus
 from gateway.proxy.accept import Accept, BodyBudget
-from gateway.proxy.admit import Admit
 from gateway.proxy.answer_headers import SERVER, admitted_headers, plain_headers
 from gateway.proxy.authenticate import Authenticate
 from gateway.proxy.browse import Browse
@@ -33,6 +32,7 @@ from gateway.proxy.drain import Calls, draining
 from gateway.proxy.forward import Forward
 from gateway.proxy.health import Health
 from gateway.proxy.identify import Identify
+from gateway.proxy.refusals import AdmitStage
 from gateway.proxy.relay import Relay, Relayed
 from gateway.proxy.running_calls import RunningCall, RunningCalls
 from gateway.proxy.settle import Hold, Settle
@@ -49,7 +49,7 @@ class Stages:
     accept: Accept
     authenticate: Authenticate
     identify: Identify
-    admit: Admit
+    admit: AdmitStage
     forward: Forward
     relay: Relay
     settle: Settle

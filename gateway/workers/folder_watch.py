@@ -10,6 +10,8 @@ from gateway.control.bundle import digest_of_files
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.clock import Clock
 
+_LONGEST_PAUSE_S = 0.2
+
 
 class WatchedFolder(Protocol):
     """A folder of policy files, as it is now."""
@@ -53,6 +55,7 @@ class FolderWatch:
         self._reread_every_s = reread_every_s
         self._signature: object = None
         self._quiet_since_s = self._read_at_s = -1e9
+        self._look_at_s = -1e9
         self._is_read = False
         self._last_good: str | None = None
         self.content: FolderContent | None = None
@@ -64,8 +67,13 @@ class FolderWatch:
         return self._folder.name
 
     async def look(self) -> None:
-        """Looks once; `content` is what was read last."""
+        """Looks once, if it is time; `content` is what was read last."""
+        begun_s = self._clock.monotonic_s()
+        if begun_s < self._look_at_s:
+            return
         signature, now_s = await self._folder.signature(), self._clock.monotonic_s()
+        # A large folder on a slow disk is looked at less often: it must not fill the day.
+        self._look_at_s = now_s + min(_LONGEST_PAUSE_S, now_s - begun_s)
         if signature != self._signature:
             self._signature, self._quiet_since_s, self._is_read = signature, now_s, False
         if now_s - self._quiet_since_s < self._settle_s:

@@ -21,7 +21,8 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import ComponentFailed, Observer, UnexpectedError
 from gateway.domain.reason import Reason
 from gateway.journal.batch import MAX_ACTIONS, full_jitter_s
-from gateway.journal.codec import UnreadableDocumentError, decode_document
+from gateway.journal.codec import UnreadableDocumentError, decode_document, version_of
+from gateway.journal.late import late_charges
 from gateway.journal.ports import DeadLetters, JournalEntry, JournalStream, UsageTable
 
 _COMPONENT = "journal_flusher"
@@ -132,6 +133,7 @@ class JournalFlusher:
     async def _bring(self, entries: Sequence[JournalEntry]) -> None:
         """Write, then acknowledge."""
         documents, sources, letters = _read(entries)
+        await self._count_late(documents, sources)
         refused = await self._table.write(documents)
         for unwritable in refused:
             letters.append((sources[id(unwritable.document)], unwritable.why))
@@ -139,6 +141,27 @@ class JournalFlusher:
             await self._dead_letters.keep(entry, why)
             self._tell(f"entry {entry.position} is no usage record the table can hold: {why}")
         await self._stream.acknowledge([entry.position for entry in entries])
+
+    async def _count_late(
+        self, documents: Sequence[dict[str, Any]], sources: dict[int, JournalEntry]
+    ) -> None:
+        """Has charges that came without a hold counted, as far as they are new to the books.
+
+        Before they are written: after a crash in between, the books still say that they are new,
+        and the ledger, that it has counted them.
+        """
+        for document in documents:
+            entry = sources[id(document)]
+            if not entry.is_unheld:
+                continue
+            request_id = document["request_id"]
+            known = await self._table.read(request_id)
+            for other in documents:
+                # A repeat, and what it repeats, are still on their way together.
+                if other["request_id"] == request_id and not sources[id(other)].is_unheld:
+                    known = max(filter(None, (known, other)), key=version_of)
+            charges = late_charges(document, known)
+            await self._stream.count(entry.position, request_id, charges)
 
     async def _drain(self) -> None:
         try:

@@ -93,11 +93,8 @@ class PolicyPublisher:
         """
         try:
             while True:
-                begun_s = self._clock.monotonic_s()
                 await self.look()
-                # A folder on a slow disk is looked at less often: it must not fill the day.
-                took_s = self._clock.monotonic_s() - begun_s
-                await asyncio.sleep(max(self._pace.look_every_s, 5 * took_s))
+                await asyncio.sleep(self._pace.look_every_s)
         finally:
             if self._leads:
                 with contextlib.suppress(GatewayError, asyncio.CancelledError):

@@ -1,8 +1,8 @@
 """`make bench-ledger`: Redis's own processor time for one call, which is one reserve and one post.
 
 For each number of budget windows and of limits (rates and places) a call may meet: the time inside
-the functions (commandstats, which on a busy machine counts the waiting too), and all of the server's
-processor time, the network and the parsing of commands included (the kernel's account).
+the functions (commandstats, which on a busy machine counts the waiting too), and all of the
+server's processor time, the network and the parsing of commands included (the kernel's account).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ async def _round(client: redis.asyncio.Redis, windows: int, limits: int, calls: 
 
 
 class _Asking:
-    """Puts a worker's questions as the ledger does, many in one message: Redis alone is measured."""
+    """Puts a worker's questions as the ledger does, many in one message, so that Redis counts."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client

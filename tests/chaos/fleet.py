@@ -48,6 +48,7 @@ class Fleet:
     """Data planes and publishers on the same stores."""
 
     environment: Mapping[str, str]
+    settings: Settings
     directory: Path
     session: aiohttp.ClientSession
     stack: AsyncExitStack
@@ -83,12 +84,12 @@ class Fleet:
                 assert process.popen.poll() is None, process.log.read_text()
                 await asyncio.sleep(0.05)
 
-    async def make_key(self, settings: Settings) -> None:
-        async with open_tables(settings) as tables:
+    async def make_key(self) -> None:
+        async with open_tables(self.settings) as tables:
             request = KeyRequest(org="acme", team="web", user="ada", created_by="test")
             made = await create_key(
                 tables.keys,
-                make_sealer(settings),
+                make_sealer(self.settings),
                 request,
                 make_key_material(),
                 SystemClock().now(),
@@ -143,11 +144,12 @@ async def fleet(
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         running = Fleet(
             environment={**os.environ, **gateway},
+            settings=settings,
             directory=directory,
             session=session,
             stack=stack,
         )
         await running.start_publisher()
         await asyncio.gather(*(running.start_proxy() for _ in range(proxies)))
-        await running.make_key(load_settings(gateway))
+        await running.make_key()
         yield running

@@ -7,8 +7,11 @@ from collections import Counter
 
 import pytest
 
+from gateway.adapters.files.host_channel import PROMISE
 from gateway.adapters.redis.breaker import BreakerState
 from gateway.domain.scope import Scope
+from gateway.workers.control_watch import POLL_S, STALE_AFTER_S
+from tests.chaos.callers import callers
 from tests.chaos.conftest import POLICY
 from tests.chaos.valkey import real_valkey
 from tests.chaos.waiting import until, until_served
@@ -212,3 +215,32 @@ async def test_a_worker_that_cannot_write_down_what_it_owes_is_closed(
     sent = len(simulated.requests)
     assert await statuses(stand, 10) == {"ledger_unavailable": 10}
     assert len(simulated.requests) == sent
+
+
+async def test_a_worker_that_dies_in_an_outage_leaves_what_it_let_pass_to_its_successor(build, say):
+    """Real processes: operators promise stop files, Redis goes, a proxy is killed in a stream."""
+    house = await build(OPEN, workers=1, drain_timeout_s=20, redis_timeout_ms=400)
+    (house.settings.state_dir / PROMISE).touch()
+    async with callers(house.url, await house.bearer()) as calling:
+        assert (await calling.converse(output=5)).status == 200
+        await house.ways.redis.close()
+        now_s = asyncio.get_running_loop().time
+        ignorant_at_s = now_s() + STALE_AFTER_S + POLL_S  # but for the files of the host
+        await until(lambda: now_s() > ignorant_at_s)
+        assert (await calling.converse(output=5)).status == 200
+        billed = len(house.simulated.bill.lines)
+        streams = [
+            asyncio.create_task(calling.stream(output=200, events=100, pace_ms=50))
+            for _ in range(3)
+        ]
+        await until(lambda: len(house.simulated.bill.lines) == billed + 3)
+        dead = house.kill("proxy")
+        await asyncio.gather(*streams)
+        await house.ways.redis.open()
+        await house.until_replaced("proxy", dead)
+        books = await house.agreed(within_s=60)
+    passed = let_pass(books)
+    assert len(passed) >= 4
+    assert sum(int(record["hold_nano_usd"]) for record in passed) <= ALLOWANCE
+    assert sum(not record["exact"] for record in passed) == 3
+    say(*books.table())

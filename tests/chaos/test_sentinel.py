@@ -37,6 +37,7 @@ async def test_the_primary_that_sentinels_name_is_found_and_told_what_it_never_g
             await failed_over(stand, servers, say)
             say(f"  answers of the crowd {dict(await traffic)}")
             await stand.agreed(within_s=30)
+        await stand.ledger.aclose()
 
 
 async def failed_over(stand, servers, say):

@@ -175,13 +175,17 @@ class FakeEmergencies:
         self.silent: tuple[str, ...] = ()
         self.ledger_error = ""
 
+    @property
+    def _said(self):
+        return f"no answer from {', '.join(self.silent)}" if self.silent else ""
+
     async def stop(self, stop, *, host_only=False):  # noqa: ARG002 - there is one place
         self.stops[stop.scope] = stop
-        return Outcome(stop=stop, scope=stop.scope, silent=self.silent)
+        return Outcome(stop=stop, scope=stop.scope, silent=self.silent, ledger_error=self._said)
 
     async def restore(self, scope, *, host_only=False):  # noqa: ARG002 - there is one place
         self.stops.pop(scope, None)
-        return Outcome(stop=None, scope=scope, silent=self.silent)
+        return Outcome(stop=None, scope=scope, silent=self.silent, ledger_error=self._said)
 
     async def status(self):
         stops = tuple(self.stops.values())

@@ -45,7 +45,11 @@ def _drop_characters(text: str, dice: random.Random) -> str:
 
 def _insert(text: str, dice: random.Random) -> str:
     at = dice.randrange(len(text) + 1)
-    return text[:at] + dice.choice([*VALUES, "\t", "\n", "  ", "{", "}", "[", "]", ",", ":"]) + text[at:]
+    return (
+        text[:at]
+        + dice.choice([*VALUES, "\t", "\n", "  ", "{", "}", "[", "]", ",", ":"])
+        + text[at:]
+    )
 
 
 def _swap_characters(text: str, dice: random.Random) -> str:

@@ -39,6 +39,9 @@ class Fault(StrEnum):
     NO_REASONS = "no_reasons"
 
 
+ENDLESS = frozenset({Fault.HOLD, Fault.HELD})
+"""Those that end only when they are healed: none for a schedule."""
+
 _ERRORS = {
     Fault.THROTTLED: (400, "ProvisionedThroughputExceededException"),
     Fault.LIMITED: (400, "RequestLimitExceeded"),
@@ -84,6 +87,7 @@ class DynamoDbFront:
 
     def schedule(self, *faults: Fault, operation: str = "TransactWriteItems") -> None:
         """What the next calls of an operation meet, in this order."""
+        assert not ENDLESS & {*faults}, "what is scheduled cannot be released"
         self._scheduled[operation] = deque(faults)
 
     def fail(self, operation: str, fault: str, *, times: int = 1) -> Trouble:

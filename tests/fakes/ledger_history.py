@@ -371,8 +371,8 @@ class History:
         if self.random.random() < 0.5:
             await self.reserve()
         put = await self.builder.put(epoch, await self.builder.position(), rows)
-        assert put == (await self.model.put(epoch, await self.model.position(), rows) or not rows)
-        assert not await self.builder.put(epoch, "1-1", rows) or not rows, "behind"
+        assert put == await self.model.put(epoch, await self.model.position(), rows)
+        assert not await self.builder.put(epoch, "1-1", rows), "behind"
         assert await self.builder.finish(epoch) == await self.model.control.finish(epoch)
         if self.random.random() < 0.5:
             await self.reserve()

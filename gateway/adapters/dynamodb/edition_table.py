@@ -58,18 +58,21 @@ class DynamoEditionTable:
             "ExpressionAttributeNames": {"#rules": "rules"},
             "ExpressionAttributeValues": {":rules": {"S": RULES}},
         }
+        edition, missing = 0, 0
         found: list[bytes] = []
         try:
             async for item in query_all(self._client, question):
-                part, parts = int(item["part"]["N"]), int(item["parts"]["N"])
-                if part != parts - 1 - len(found):
-                    # The end of this edition was never written: the one before it counts.
-                    found = []
-                    continue
+                part = int(item["part"]["N"])
+                if (int(item["edition"]["N"]), part + 1) != (edition, missing):
+                    # A new one begins, from its end; what is unfinished was not kept whole.
+                    edition, missing, found = int(item["edition"]["N"]), part + 1, []
+                    if int(item["parts"]["N"]) != missing:
+                        missing = 0
+                        continue
                 found.append(bytes(item["content"]["B"]))
+                missing = part
                 if part == 0:
-                    content = b"".join(reversed(found))
-                    return decode_bundle(int(item["edition"]["N"]), content)
+                    return decode_bundle(edition, b"".join(reversed(found)))
         except LIBRARY_ERRORS as exc:
             raise store_error(exc, Reason.LEDGER_UNAVAILABLE, self._table) from exc
         return None

@@ -48,14 +48,6 @@ class OutboxState:
     damaged: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutAside:
-    """A folder with damaged notes that is kept until a person has looked. Units: bytes."""
-
-    folder: str
-    size_bytes: int
-
-
 class AdoptedOutbox:
     """Implements `admission.ports.OwedEndings` for the folder of a dead worker, whose lock we hold.
 
@@ -175,15 +167,15 @@ def survey(root: Path) -> tuple[OutboxState, ...]:
     return tuple(states)
 
 
-def put_aside(root: Path) -> tuple[PutAside, ...]:
-    """The damaged folders that are kept: nobody deletes what may be evidence. Raises: OSError."""
+def put_aside(root: Path) -> dict[str, int]:
+    """The damaged folders that are kept, and their bytes. Raises: OSError.
+
+    Nobody deletes what may be evidence: that is for a person who has looked.
+    """
     if not root.is_dir():
-        return ()
+        return {}
     found = sorted(path for path in root.iterdir() if path.name.startswith(DAMAGED))
-    return tuple(
-        PutAside(folder=str(path), size_bytes=sum(s.stat().st_size for s in segments_in(path)))
-        for path in found
-    )
+    return {str(path): sum(s.stat().st_size for s in segments_in(path)) for path in found}
 
 
 def _folders(root: Path) -> list[Path]:

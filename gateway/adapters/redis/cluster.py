@@ -29,14 +29,23 @@ _KEYED = frozenset({
 class PatientCluster(redis.asyncio.RedisCluster):
     """redis-py's cluster client without the traits above. Nothing is ever repeated by it.
 
-    Units: seconds. `patience_s`: how long a command waits for a connection to its node.
+    Units: seconds. `patience_s`: how long a command waits for a connection to its node;
+    `look_every_s`: how often the topology is looked at, at most.
     """
 
-    def __init__(self, *, max_connections: int, patience_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        patience_s: float,
+        look_every_s: float = _LOOK_EVERY_S,
+        **options: Any,
+    ) -> None:
         super().__init__(max_connections=max_connections, **options)
         self.commands_parser = _OwnKeys()  # type: ignore[assignment]  # what is used of it
         self._most = max_connections
         self._patience_s = patience_s
+        self._look_every_s = look_every_s
         self._places: dict[str, asyncio.Semaphore] = {}
         self._looked_s: float | None = None
 
@@ -68,7 +77,7 @@ class PatientCluster(redis.asyncio.RedisCluster):
     async def initialize(self, *args: Any, **kwargs: Any) -> redis.asyncio.RedisCluster:
         """Looks at the topology where that is due. Raises: redis.RedisError."""
         now_s = asyncio.get_running_loop().time()
-        if self._looked_s is not None and now_s < self._looked_s + _LOOK_EVERY_S:
+        if self._looked_s is not None and now_s < self._looked_s + self._look_every_s:
             self._initialize = False  # redis-py's note that it wants to look again
             return self
         wants_to_look = self._initialize

@@ -69,7 +69,8 @@ class RedisRebuild:
 
     async def put(self, epoch: int, as_of: str, rows: Sequence[AccountRow]) -> bool:
         """Sets accounts; what is held stays held. False: the journal has gone on since `as_of`."""
-        for first in range(0, len(rows), _ROWS_A_CALL):
+        # Without any row, too: whether the books are complete is asked of the ledger.
+        for first in range(0, len(rows) or 1, _ROWS_A_CALL):
             some = rows[first : first + _ROWS_A_CALL]
             keys = [self._keys.control, self._keys.usage]
             keys += [self._keys.account(row.key) for row in some]

@@ -10,16 +10,19 @@ import structlog
 
 from gateway.domain.observer import (
     CallRefused,
+    CallsCut,
     CallSettled,
     CallVoided,
     ComponentFailed,
     ComponentRecovered,
+    EmergencyTripped,
     EndingReplayed,
     Fact,
     RulesInForce,
     SettlementFailed,
     UnexpectedError,
 )
+from gateway.domain.stop import iso_instant
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _LONGEST_TEXT = 4096
@@ -102,12 +105,27 @@ class LogObserver:
                     where=where,
                     traceback=traceback[-_LONGEST_TEXT:],
                 )
+            case ComponentFailed() | ComponentRecovered():
+                self._write_component(fact)
+            case RulesInForce() | EmergencyTripped() | CallsCut():
+                self._write_order(fact)
+            case _:
+                assert_never(fact)
+
+    def _write_component(self, fact: ComponentFailed | ComponentRecovered) -> None:
+        match fact:
             case ComponentFailed(component=component, detail=detail):
                 self._log.warning(
                     "component_failed", component=component, detail=detail[:_LONGEST_TEXT]
                 )
             case ComponentRecovered(component=component):
                 self._log.info("component_recovered", component=component)
+            case _:
+                assert_never(fact)
+
+    def _write_order(self, fact: RulesInForce | EmergencyTripped | CallsCut) -> None:
+        """What somebody ordered, or a rule did."""
+        match fact:
             case RulesInForce(edition=edition, published_by=published_by, why=why):
                 self._log.info(
                     "rules_in_force",
@@ -115,6 +133,15 @@ class LogObserver:
                     published_by=published_by[:_LONGEST_TEXT],
                     why=why[:_LONGEST_TEXT],
                 )
+            case EmergencyTripped(stop=stop):
+                self._log.critical(
+                    "emergency_tripped",
+                    scope=stop.scope.path,
+                    why=stop.why[:_LONGEST_TEXT],
+                    until=None if stop.until is None else iso_instant(stop.until),
+                )
+            case CallsCut(count=count):
+                self._log.warning("calls_cut", count=count)
             case _:
                 assert_never(fact)
 

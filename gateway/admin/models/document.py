@@ -15,10 +15,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.domain.scope import Scope, is_scope_name
+from gateway.domain.scope import Scope, ScopeKind, is_scope_name
 
-_NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9_+-])?$"
-_SCOPE_PATTERN = r"^(platform|org/[^/]+(/[a-z-]+/[^/]+)*)$"
+_SCOPE_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9_+-])?"
+_NAME_PATTERN = f"^{_SCOPE_NAME}$"
+_KINDS = "|".join(
+    kind.value for kind in ScopeKind if kind not in (ScopeKind.PLATFORM, ScopeKind.ORG)
+)
+_SCOPE_PATTERN = rf"^(platform|org/{_SCOPE_NAME}(/({_KINDS})/{_SCOPE_NAME}){{0,2}})$"
 
 
 def _checked_name(text: str) -> str:
@@ -48,6 +52,14 @@ ScopePath = Annotated[
     WithJsonSchema({"type": "string", "pattern": _SCOPE_PATTERN, "examples": ["org/acme"]}),
 ]
 """A scope, written as everywhere: `platform`, `org/acme/team/web`."""
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, however JSON writes it: 60.0 is one too."""
 
 Instant = AwareDatetime
 """An instant in ISO 8601 with its zone."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from gateway.admin.models.document import Given, Instant, ScopePath, Shown, Why
+from gateway.admin.models.document import Given, Instant, ScopePath, Shown, Whole, Why
 from gateway.domain.scope import Scope
 
 _LONGEST_S = 366 * 24 * 3600
@@ -19,7 +19,7 @@ class StopOrder(Given):
     scope: ScopePath = Scope.platform()
     why: Why
     until: Instant | None = None
-    for_s: Annotated[int | None, Field(ge=1, le=_LONGEST_S)] = None
+    for_s: Annotated[Whole, Field(ge=1, le=_LONGEST_S)] | None = None
 
     @model_validator(mode="after")
     def _one_end(self) -> StopOrder:

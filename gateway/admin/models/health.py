@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from gateway.admin.models.document import Shown
 
-Status = Literal["ok", "unavailable"]
+Status = Literal["ok", "degraded", "unavailable"]
 
 
 class Health(Shown):
     """Whether it lives, or can serve. `failing`: what it depends on and does not answer."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     status: Status
     failing: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.admin.models.document import Given, Instant, Name, PageQuery, Shown, Why
+from gateway.admin.models.document import Given, Instant, Name, PageQuery, Shown, Whole, Why
 from gateway.control.keys import NewKey, has_ended
 from gateway.control.ports import StoredKey
 from gateway.domain.caller import Role
@@ -55,7 +55,7 @@ class RotationOrder(Given):
     """How a key is to be replaced."""
 
     grace_s: Annotated[
-        int,
+        Whole,
         Field(
             ge=0,
             le=30 * 24 * 3600,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from gateway.admin.models.document import Given, Shown
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+_FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_MAX_CHARS = 1_000_000
+
+FileName = Annotated[str, Field(pattern=_FILE_NAME)]
 
 
 class PolicyFile(Shown):
@@ -21,10 +24,13 @@ class PolicyFile(Shown):
 
 
 class PolicyEdition(Shown):
-    """The edition in force: of its files those within your reach. Edition 0: there is none yet."""
+    """The edition in force: of its files those within your reach. Edition 0: there is none yet.
+
+    Who published it and why is told to those who reach everything.
+    """
 
     edition: int
-    digest: str
+    digest: str | None
     published_at: datetime | None
     published_by: str | None
     why: str | None
@@ -37,8 +43,17 @@ class PolicyCheckOrder(Given):
     """Policy files that are to be checked together: name → text."""
 
     files: Annotated[
-        dict[FileName, Annotated[str, Field(max_length=1_000_000)]],
+        dict[FileName, Annotated[str, Field(max_length=_MAX_CHARS)]],
         Field(min_length=1, max_length=1000),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "propertyNames": {"pattern": _FILE_NAME},
+                "additionalProperties": {"type": "string", "maxLength": _MAX_CHARS},
+                "minProperties": 1,
+                "maxProperties": 1000,
+            }
+        ),
     ]
 
 

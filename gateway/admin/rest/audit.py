@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.admin.asked import Asked
 from gateway.admin.models.audit import (
     AuditEntryDocument,
@@ -9,13 +11,11 @@ from gateway.admin.models.audit import (
     AuditQuery,
     AuditVerification,
 )
-from gateway.admin.route import HEAVY, About, Answer, Rate, Route
+from gateway.admin.route import HEAVY, About, Answer, Route
 from gateway.admin.services import AdminServices
 from gateway.control.audit import FIRST_SEQ, AuditEntry
 from gateway.control.audit_trail import CHAIN
 from gateway.domain.caller import Role
-
-_VERIFICATIONS = Rate(per_minute=12, burst=12)
 
 
 def audit_routes(services: AdminServices) -> tuple[Route, ...]:
@@ -42,9 +42,13 @@ def audit_routes(services: AdminServices) -> tuple[Route, ...]:
         items = tuple(entry_document(entry) for entry in reversed(found))
         return Answer(document=AuditPage(items=items, next_cursor=cursor))
 
+    verifying: list[asyncio.Future[AuditVerification]] = []  # the one under way, if any
+
     async def verify(_asked: Asked) -> Answer:
-        """Goes through the whole chain."""
-        return Answer(document=await services.verify_audit())
+        """Goes through the whole chain; those who ask meanwhile wait for the same answer."""
+        if not verifying or verifying[0].done():
+            verifying[:] = [asyncio.ensure_future(services.verify_audit())]
+        return Answer(document=await asyncio.shield(verifying[0]))
 
     return (
         Route(
@@ -66,7 +70,7 @@ def audit_routes(services: AdminServices) -> tuple[Route, ...]:
             summary="Check every entry, link and signed checkpoint of the audit trail.",
             handler=verify,
             answer=AuditVerification,
-            rate=_VERIFICATIONS,
+            rate=HEAVY,
         ),
     )
 

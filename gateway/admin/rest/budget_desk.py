@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 from gateway.admin.asked import Asked
 from gateway.admin.problem import FieldProblem, ProblemError
-from gateway.admin.reading import invalid_body
 from gateway.admin.rest.rules_in_force import RulesInForce
 from gateway.admin.services import AdminServices
 from gateway.control.budgets import KnownBudget, known_budgets
@@ -36,14 +35,17 @@ class BudgetDesk:
     async def change(
         self, asked: Asked, change: Callable[[ManagedRules], ManagedRules], why: str
     ) -> PolicyBundle:
-        """Puts the change in force. Raises: ProblemError (422), GatewayError."""
+        """Puts the change in force. Raises: ProblemError (409), GatewayError."""
         try:
             return await self._house.publisher.change_managed(
                 change, by=asked.administrator.name, why=why, at=asked.now
             )
         except DocumentError as exc:
-            raise invalid_body(
-                *(FieldProblem(pointer="#", expected=problem.what) for problem in exc.problems)
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                "contradicts_rules",
+                f"it does not go with the rules in force: {exc.problems[0].what}",
+                errors=[FieldProblem(pointer="#", expected=one.what) for one in exc.problems],
             ) from exc
 
 

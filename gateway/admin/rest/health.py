@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from gateway.admin.asked import Asked
-from gateway.admin.models.health import ComponentHealth, DeepHealth, Health
+from gateway.admin.models.health import ComponentHealth, DeepHealth, Health, Status
 from gateway.admin.route import HEAVY, About, Answer, PublicRoute, Route
 from gateway.admin.services import Probe
 from gateway.domain.caller import Role
@@ -22,18 +22,23 @@ _PROBE_TIMEOUT_S = 1.0
 _PREFIXES = ("", "/v1")
 
 
+class DegradedError(Exception):
+    """A probe's word that something has to be looked at, though the gateway does its work."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a probe found. Units: milliseconds. `detail` None: all is well."""
 
     name: str
     latency_ms: int
+    status: Status
     detail: str | None
 
     @property
     def ok(self) -> bool:
-        """Whether the dependency answered."""
-        return self.detail is None
+        """Whether the gateway can work with it."""
+        return self.status != "unavailable"
 
 
 def health_routes(
@@ -58,7 +63,9 @@ def health_routes(
         findings = await _ask(probes, clock)
         components = {finding.name: _component(finding) for finding in findings}
         if all(finding.ok for finding in findings):
-            return Answer(document=DeepHealth(status="ok", components=components))
+            is_well = all(finding.status == "ok" for finding in findings)
+            status: Status = "ok" if is_well else "degraded"
+            return Answer(document=DeepHealth(status=status, components=components))
         return Answer(
             document=DeepHealth(status="unavailable", components=components),
             status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -92,7 +99,7 @@ def health_routes(
 
 def _component(finding: Finding) -> ComponentHealth:
     return ComponentHealth(
-        status="ok" if finding.ok else "unavailable",
+        status=finding.status,
         latency_ms=finding.latency_ms,
         detail=finding.detail,
     )
@@ -107,9 +114,13 @@ async def _ask(probes: Mapping[str, Probe], clock: Clock) -> list[Finding]:
 async def _find(name: str, probe: Probe, clock: Clock) -> Finding:
     begun_s = clock.monotonic_s()
     detail: str | None = None
+    status: Status = "unavailable"
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             await probe()
+        status = "ok"
+    except DegradedError as exc:
+        status, detail = "degraded", str(exc)
     except TimeoutError:
         detail = f"no answer within {_PROBE_TIMEOUT_S:g} s"
     except GatewayError as exc:
@@ -117,7 +128,7 @@ async def _find(name: str, probe: Probe, clock: Clock) -> Finding:
     except Exception as exc:  # noqa: BLE001 - whatever a probe raises is a finding, by its name only
         detail = type(exc).__name__
     latency_ms = round((clock.monotonic_s() - begun_s) * 1000)
-    return Finding(name=name, latency_ms=latency_ms, detail=detail)
+    return Finding(name=name, latency_ms=latency_ms, status=status, detail=detail)
 
 
 def _answer(document: Mapping[str, object], status: HTTPStatus) -> web.Response:

@@ -41,12 +41,14 @@ def policy_routes(services: AdminServices) -> tuple[Route, ...]:
         ]
         files = tuple(_file(policies, org, bundle.files) for org in visible) if bundle else ()
         managed = policies.managed
+        # Who published what, and why, may be about somebody else's rules.
+        told = bundle if reach.is_everything else None
         document = PolicyEdition(
             edition=edition,
-            digest=bundle.digest if bundle else "",
+            digest=told.digest if told else None,
             published_at=bundle.published_at if bundle else None,
-            published_by=bundle.published_by if bundle else None,
-            why=bundle.why if bundle else None,
+            published_by=told.published_by if told else None,
+            why=told.why if told else None,
             files=files,
             budgets_by_api=sum(1 for b in managed.budgets if reach.covers(_owner(b.org))),
             overrides_by_api=sum(1 for o in managed.overrides if reach.covers(o.scope)),

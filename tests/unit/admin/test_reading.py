@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import io
 import json
 
 import pytest
@@ -129,11 +131,14 @@ async def test_a_body_is_json_in_utf_8_and_says_so(post):
 
 
 async def test_a_coded_body_is_refused_and_never_unpacked(post):
-    assert (await post(b'{"org":"acme"}', **{"Content-Encoding": "br"}))[0] == 415
+    packed = gzip.compress(b'{"org":"acme"}')
+    assert (await post(packed, **{"Content-Encoding": "gzip"}))[0] == 415
+    assert (await post(b"{}", **{"Content-Encoding": "aws-chunked"}))[0] == 415
+    assert (await post(b'{"org":"acme"}', **{"Content-Encoding": "identity"}))[0] == 200
 
 
 async def test_a_body_has_its_bound_whatever_the_server_around_allows(post):
-    status, problem = await post(b'{"org": "' + b"a" * MAX_BODY_BYTES + b'"}')
+    status, problem = await post(io.BytesIO(b'{"org": "' + b"a" * MAX_BODY_BYTES + b'"}'))
     assert (status, problem["type"]) == (413, "urn:bedrock-gateway:problem:body_too_large")
 
 

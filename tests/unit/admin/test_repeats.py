@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -72,7 +74,9 @@ async def test_a_request_that_is_under_way_is_not_begun_again():
     await once(store, NAME, b"{}", meanwhile)
 
 
-@pytest.mark.parametrize("error", [ProblemError(422, "x", "y"), RuntimeError("bug")])
+@pytest.mark.parametrize(
+    "error", [ProblemError(HTTPStatus.CONFLICT, "x", "y"), RuntimeError("bug")]
+)
 async def test_what_failed_may_be_tried_again_with_the_same_key(error):
     store = MemoryAnswers()
     with pytest.raises(type(error)):

@@ -183,3 +183,16 @@ def test_the_outboxes_of_this_host_are_looked_at(run, tmp_path):
     outcome = run("reconcile", "--json")
     assert outcome.exit_code == 0
     assert [each["worker"] for each in json.loads(outcome.stdout)["outboxes"]] == ["worker-1"]
+
+
+def test_the_accounts_are_set_from_the_books_by_hand_and_the_status_says_so(run):
+    run("init")
+    assert "no accounts" in run("status").stdout
+    built = run("rebuild", "--json")
+    assert built.exit_code == 0, built.output
+    assert json.loads(built.stdout) == [{"shard": "s0", "epoch": 1}]
+    status = json.loads(run("status", "--json").stdout)
+    assert status["shards"] == [{"shard": "s0", "epoch": 1, "building": None}]
+    assert "Shard s0: epoch 1." in run("status").stdout
+    assert run("rebuild").exit_code == 1, "the one who built last still leads"
+    assert run("rebuild", "--shard", "s9").exit_code == 2

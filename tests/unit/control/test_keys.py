@@ -9,13 +9,25 @@ from gateway.adapters.sealing import AesGcmSealer
 from gateway.control.keys import (
     SET_BY_DEFAULT,
     SETTABLE,
+    KeyEndedError,
+    KeyExceedsMakerError,
     KeyMaterial,
     KeyRequest,
     KeyRequestError,
+    Maker,
     create_key,
+    draft_key,
+    draft_rotation,
+    excess_of,
+    grace_of,
+    has_ended,
+    issue_key,
     list_keys,
     revoke_key,
+    rotate_key,
 )
+from gateway.control.reach import Reach
+from gateway.domain.caller import Role
 from gateway.domain.errors import GatewayError
 from tests.fakes.stores import MemoryKeyStore
 
@@ -114,3 +126,107 @@ async def test_keys_are_listed_and_revoked_once():
     assert await revoke_key(store, "AKIANEW", NOON + timedelta(hours=1))
     assert store.keys["AKIANEW"].revoked_at == NOON
     assert not await revoke_key(store, "AKIANONE", NOON)
+
+
+def maker(**changes):
+    values = {
+        "name": "key:AKIAMAKER",
+        "role": Role.OPERATOR,
+        "reach": Reach(org="acme", team="web"),
+        "may_set": frozenset({"feature", "task"}),
+        "may_act_for_others": False,
+        "expires_at": NOON + timedelta(days=30),
+    }
+    return Maker(**{**values, **changes})
+
+
+def draft(by, **request):
+    asked = KeyRequest(**{"org": "acme", "team": "web", "created_by": "test", **request})
+    return draft_key(SEALER, asked, MATERIAL, NOON, maker=by).unsealed
+
+
+def test_what_is_not_asked_for_is_no_more_than_its_maker_has():
+    key = draft(maker(), org=None)
+    assert (key.org, key.may_set, key.may_act_for_others) == ("acme", ("feature", "task"), False)
+    assert key.expires_at == NOON + timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ({"role": "admin"}, "you have the role operator"),
+        ({"org": "evil"}, "beyond org/acme/team/web"),
+        ({"team": None}, "beyond org/acme/team/web"),
+        ({"team": "ops"}, "beyond org/acme/team/web"),
+        ({"may_set": ["cache"]}, "'cache'"),
+        ({"may_act_for_others": True}, "act for others"),
+        ({"expires_at": NOON + timedelta(days=31)}, "outlive"),
+    ],
+)
+def test_a_key_never_exceeds_its_maker(request_, complaint):
+    with pytest.raises(KeyExceedsMakerError, match=complaint):
+        draft(maker(), **request_)
+
+
+def test_what_a_maker_has_may_be_handed_on():
+    by = maker(role=Role.ADMIN, may_act_for_others=True, expires_at=None)
+    key = draft(by, role="operator", may_act_for_others=True, may_set=["task"])
+    assert (key.role, key.may_act_for_others, key.may_set) == ("operator", True, ("task",))
+    assert key.expires_at is None
+    assert excess_of(key, by) is None
+
+
+async def test_an_administrator_of_the_installation_may_hand_on_everything():
+    stored = (await make(org=None, role="admin")).stored
+    assert set(stored.may_set) == SETTABLE
+    assert stored.may_act_for_others
+    assert not (await make(org="acme", role="admin")).stored.may_act_for_others
+
+
+async def test_a_rotated_key_has_the_rights_of_the_old_one_which_ends_later():
+    store = MemoryKeyStore()
+    old = (await make(store, team="web", user="ada", may_set=["task"])).stored
+    material = KeyMaterial(key_id="AKIATWO", secret="another", bearer="bgk-AKIATWO-another")
+    after = draft_rotation(SEALER, old, material, NOON, by="key:AKIAMAKER")
+    made = await rotate_key(store, SEALER, old.key_id, after, NOON + timedelta(hours=24))
+    new = store.keys["AKIATWO"]
+    assert SEALER.open(new).secret == "another"
+    assert made.bearer == "bgk-AKIATWO-another"
+    rights = ("role", "org", "team", "user", "may_set", "may_act_for_others", "expires_at")
+    assert [getattr(new, name) for name in rights] == [getattr(old, name) for name in rights]
+    assert new.created_by == "key:AKIAMAKER"
+    ending = store.keys[old.key_id]
+    assert not has_ended(ending, NOON + timedelta(hours=23))
+    assert has_ended(ending, NOON + timedelta(hours=24))
+
+
+async def test_a_key_that_has_ended_or_is_replaced_already_cannot_be_rotated():
+    store = MemoryKeyStore()
+    made = (await make(store, expires_at=NOON + timedelta(days=1))).stored
+    with pytest.raises(KeyEndedError):
+        draft_rotation(SEALER, made, MATERIAL, NOON + timedelta(days=1), by="x")
+    await revoke_key(store, made.key_id, NOON + timedelta(hours=1))
+    with pytest.raises(KeyEndedError):
+        draft_rotation(SEALER, store.keys[made.key_id], MATERIAL, NOON, by="x")
+
+
+async def test_the_earliest_end_of_a_key_counts():
+    store = MemoryKeyStore()
+    made = await issue_key(
+        store, SEALER, draft_key(SEALER, KeyRequest(org="a", created_by="x"), MATERIAL, NOON)
+    )
+    await revoke_key(store, made.stored.key_id, NOON + timedelta(hours=24))
+    await revoke_key(store, made.stored.key_id, NOON)
+    await revoke_key(store, made.stored.key_id, NOON + timedelta(hours=1))
+    assert store.keys[made.stored.key_id].revoked_at == NOON
+
+
+@pytest.mark.parametrize(("seconds", "is_one"), [(0, True), (60, True), (2_592_000, True)])
+def test_a_grace_is_none_or_as_long_as_gateways_need(seconds, is_one):
+    assert (grace_of(seconds) == timedelta(seconds=seconds)) is is_one
+
+
+@pytest.mark.parametrize("seconds", [-1, 1, 59, 2_592_001])
+def test_another_grace_is_refused(seconds):
+    with pytest.raises(KeyRequestError, match="60 seconds"):
+        grace_of(seconds)

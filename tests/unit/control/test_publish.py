@@ -112,7 +112,7 @@ def test_what_was_made_by_api_counts_as_the_tenants_rules():
 
 
 def test_rules_that_are_not_valid_are_not_proposed():
-    with pytest.raises(DocumentError, match="a.yaml:1:1"):
+    with pytest.raises(DocumentError, match=r"a\.yaml:1:1"):
         hit(folder_of("a"), {"a.yaml": "version: 1\n"})
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from gateway.documents.checked import check_document, nearest
 from gateway.documents.marked_yaml import DocumentError, read_marked_yaml
@@ -96,3 +96,27 @@ def test_a_value_from_elsewhere_is_named_by_its_origin():
 def test_the_nearest_name_is_offered_or_all_of_them():
     assert nearest("lisen", ["listen", "workers"]) == "did you mean 'listen'?"
     assert nearest("qqq", ["b", "a"]) == "expected one of: a, b"
+
+
+class Named(BaseModel):
+    names: dict[Annotated[str, StringConstraints(pattern="^[a-z]+$")], int] = {}
+
+
+def test_a_wrong_key_is_marked_where_it_stands_and_shown_in_brief():
+    with pytest.raises(DocumentError) as caught:
+        check_document(read_marked_yaml("names:\n  UP:\n    1", "f.yaml"), Named)
+    assert str(caught.value).startswith("f.yaml:2:3: ")
+    with pytest.raises(DocumentError) as caught:
+        check_document(read_marked_yaml(f"{'k' * 500}: 1", "f.yaml"), Grammar)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_file_that_is_wrong_all_over_names_its_first_problems():
+    with pytest.raises(DocumentError) as caught:
+        check_document(read_marked_yaml("names:\n" + _lines(500), "f.yaml"), Named)
+    assert len(caught.value.problems) == 201
+    assert str(caught.value.problems[-1]) == "f.yaml:202:8: and 300 more problems from here on"
+
+
+def _lines(count):
+    return "".join(f"  k{chr(97 + at // 26 % 26)}{chr(97 + at % 26)}: x\n" for at in range(count))

@@ -92,6 +92,22 @@ def test_deep_nesting_is_a_problem_and_no_crash():
     assert "nested deeper" in problem_of("\n".join(" " * at + "a:" for at in range(2_000)))
 
 
+def test_a_number_that_python_would_not_read_is_a_problem():
+    assert problem_of(f"a: {'9' * 5000}") == "f.yaml:1:4: write a number with at most 64 digits"
+    assert problem_of(f"a: 0.{'9' * 5000}") == "f.yaml:1:4: write a number with at most 64 digits"
+
+
+def test_what_was_begun_and_not_ended_says_where_it_began_and_stands_in_the_file():
+    said = problem_of("a: 1\nb: {c: 1,\n  d: 2")
+    assert said.startswith("f.yaml:3:7: not YAML: ")
+    assert "that begins in line 2" in said
+
+
+def test_a_key_is_shown_in_brief():
+    assert len(problem_of(f"{'9' * 500}: 1")) < 150
+    assert len(problem_of(f"{'k' * 500}: 1\n{'k' * 500}: 1")) < 200
+
+
 def test_something_that_does_not_stand_in_a_file_has_no_line():
     assert str(Problem("environment variable X", None, "unknown")) == (
         "environment variable X: unknown"

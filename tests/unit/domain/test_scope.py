@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.scope import Scope, ScopeKind, is_scope_name
+from gateway.domain.scope import Scope, ScopeKind, is_scope_name, model_scope_name
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._@+-]{0,62}[A-Za-z0-9_+-])?", fullmatch=True)
 BRANCHES = st.sampled_from([k for k in ScopeKind if k not in (ScopeKind.PLATFORM, ScopeKind.ORG)])
@@ -65,3 +65,26 @@ def test_the_platform_is_the_root():
 def test_what_is_no_path_of_the_tree_is_refused(path):
     with pytest.raises(ValueError, match=r"scope|place"):
         Scope.parse(path)
+
+
+@pytest.mark.parametrize(
+    ("base_id", "name"),
+    [
+        ("anthropic.claude-opus-5", "anthropic.claude-opus-5"),
+        ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1+0"),
+    ],
+)
+def test_a_model_is_accounted_under_its_base_id(base_id, name):
+    assert model_scope_name(base_id) == name
+
+
+@given(st.text(min_size=1, max_size=200))
+def test_any_model_id_has_a_name_and_the_name_is_its_own_name(base_id):
+    name = model_scope_name(base_id)
+    assert is_scope_name(name)
+    assert model_scope_name(name) == name
+
+
+def test_long_ids_that_differ_at_their_end_are_different_accounts():
+    arn = "arn:aws:bedrock:us-east-1:111111111111:provisioned-model/" + "a" * 20
+    assert model_scope_name(arn) != model_scope_name(arn + "b")

@@ -70,7 +70,8 @@ def test_an_amount_outside_the_ledgers_range_is_refused(amount):
     [
         ("name", ""), ("name", "a:b"), ("name", "x" * 65), ("name", " a"), ("name", "{a}"),
         ("scope", "features"), ("period", "year"), ("mode", "harsh"), ("other", 1),
-        ("active", "true"), ("locked", 1), ("warn_at", ["80"]), ("warn_at", "80%"), ("timezone", "X"),
+        ("active", "true"), ("locked", 1), ("warn_at", ["80"]), ("warn_at", "80%"),
+        ("timezone", "X"),
     ],
 )  # fmt: skip
 def test_a_budget_with_a_wrong_value_is_refused(field, value):

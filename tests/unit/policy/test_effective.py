@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +14,11 @@ from gateway.domain.ids import KeyId
 from gateway.domain.model import ReferenceKind
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Resource
+from gateway.domain.scope import Scope
 from gateway.policy.document import BudgetMode, UnknownModelRule, operation_name
 from gateway.policy.effective import effective_policy
-from gateway.policy.parse import parse_policies
+from gateway.policy.managed import ManagedRules
+from gateway.policy.parse import compile_rules, parse_policies
 
 HOME = frozenset({"111111111111"})
 ALL = "version: 1\norg: acme\n"
@@ -293,3 +297,47 @@ def _operations(files):
         key_id=KeyId("k"), credential=CredentialKind.JWT, role=Role.CALLER, org="acme", user="ada"
     )
     return effective_policy(parse_policies(files), ada).operations
+
+
+def test_the_answer_is_remembered_per_edition_and_scopes(caller):
+    policies = parse_policies({"acme.yaml": ACME})
+    ada = caller(user="ada")
+    first = effective_policy(policies, ada)
+    assert effective_policy(policies, caller(user="ada")) is first
+    assert effective_policy(policies, caller(user="bob")) is not first
+    whole = effective_policy(policies, ada, scopes=ada.scopes)
+    assert effective_policy(policies, ada, scopes=tuple(caller(user="ada").scopes)) is whole
+    assert whole == first
+    summary = (*ada.scopes, Scope.parse("org/acme/feature/summary"))
+    assert effective_policy(policies, ada, scopes=summary).scopes == summary
+    assert effective_policy(parse_policies({"acme.yaml": ACME}), ada) is not first
+
+
+def test_what_is_remembered_is_bounded(caller):
+    policies = parse_policies({"acme.yaml": ACME})
+    for number in range(9000):
+        effective_policy(policies, caller(user=f"u{number}"))
+    assert 0 < len(policies.resolved) <= 8192
+
+
+def test_a_remembered_answer_ends_with_its_override(caller):
+    until = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    override = {
+        "id": "o1", "org": "acme", "scope": "org/acme", "limit": "per user day", "limit_usd": 99,
+        "by": "eve", "why": "launch", "until": until,
+    }  # fmt: skip
+    managed = ManagedRules.model_validate({"overrides": [override]})
+    policies, ada = compile_rules({"acme.yaml": ACME}, managed), caller(user="ada")
+
+    def ceiling(at):
+        found = effective_policy(policies, ada, at=at)
+        return next(b.ceiling for b in found.budgets if b.name == "per user day") // 10**9
+
+    moment = timedelta(microseconds=1)
+    assert [ceiling(until - moment), ceiling(until), ceiling(until - moment)] == [99, 25, 99]
+    assert ceiling(None) == 25
+
+
+def test_the_failure_policy_of_the_org_is_part_of_it(policy_of):
+    policy = policy_of(ALL + "on_outage: {budgets: local_allowance, allowance_usd: 5}\n")
+    assert policy.on_outage.allowance == 5 * 10**9

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.documents.marked_yaml import DocumentError
-from gateway.policy.parse import parse_policies
+from gateway.policy.managed import ManagedRules
+from gateway.policy.parse import compile_rules, parse_policies
+from tests.fakes.broken_edits import broken_edits
 
 ACME = """\
 version: 1
@@ -87,8 +91,11 @@ def test_an_org_does_not_set_limits_for_the_platform():
 def test_rules_of_one_name_count_the_same_kind_of_place():
     text = ACME.replace("per user day", "month")
     assert problems_of({"a.yaml": text}) == [
-        "a.yaml:6:12: the budget name 'month' is used already: a.yaml line 5 (it counts the scope "
-        "org, this one the scope user: only rules that count the same kind replace each other)"
+        (
+            "a.yaml:6:12: the budget name 'month' is used already: a.yaml line 5 (it counts the "
+            "scope org, this one the scope user: only rules that count the same kind replace "
+            "each other)"
+        )
     ]
 
 
@@ -108,8 +115,10 @@ def test_of_rules_of_one_name_each_has_a_scope_of_its_own():
 def test_a_limit_without_a_name_replaces_nothing():
     everyone = EVERYONE + "limits: [{scope: user, requests_per_hour: 1}]\n"
     assert problems_of({"acme.yaml": ACME, "platform.yaml": everyone}) == [
-        "acme.yaml:8:5: the limit name 'user' is used already: platform.yaml line 5 "
-        "(both bind; give it a name of its own)"
+        (
+            "acme.yaml:8:5: the limit name 'user' is used already: platform.yaml line 5 "
+            "(both bind; give it a name of its own)"
+        )
     ]
 
 
@@ -122,3 +131,59 @@ def test_a_truncated_file_is_a_smaller_policy_or_a_problem_but_never_a_crash(cut
         orgs = set()
         problems = exc.problems
     assert problems or orgs <= {"acme"[:length] for length in range(1, 5)}
+
+
+def test_what_is_not_there_yet_is_refused_and_says_so():
+    ladder = "ladder: {budget: month}\ncache: {ttl: 1h}\nbudget: []\n"
+    assert problems_of({"a.yaml": ACME + ladder}) == [
+        (
+            "a.yaml:11:1: 'ladder' is not there yet: this gateway has no degradation levels, so "
+            "take the section out"
+        ),
+        (
+            "a.yaml:12:1: 'cache' is not there yet: this gateway has no answer cache, so "
+            "take the section out"
+        ),
+        "a.yaml:13:1: unknown key 'budget': did you mean 'budgets'?",
+    ]
+
+
+def test_a_key_without_a_value_opens_nothing():
+    text = ACME.replace('{allow: ["anthropic.claude-*", "amazon.nova-*"], deny', "{allow: , deny")
+    assert problems_of({"a.yaml": text}) == ["a.yaml:9:10: allow: expected a value, there is none"]
+    assert problems_of({"a.yaml": ACME + "retries:\n"}) == [
+        "a.yaml:11:1: retries: expected a value, there is none"
+    ]
+
+
+def test_what_was_made_by_api_is_part_of_the_version():
+    managed = ManagedRules.model_validate(
+        {
+            "budgets": [
+                {
+                    "id": "b", "org": "acme", "name": "b", "scope": "org", "period": "day",
+                    "limit_usd": 1,
+                }
+            ]
+        }
+    )  # fmt: skip
+    files = {"a.yaml": ACME}
+    plain = parse_policies(files).version
+    assert compile_rules(files, ManagedRules()).version == plain
+    assert compile_rules(files, managed).version != plain
+
+
+def test_a_thousand_broken_edits_are_valid_or_say_where_in_the_file():
+    wrong = 0
+    for name, text in broken_edits(1000, seed=20261122):
+        try:
+            parse_policies({name: text})
+        except DocumentError as exc:
+            wrong += 1
+            lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text)
+            for problem in exc.problems:
+                assert problem.file == name
+                assert 1 <= problem.mark.line <= len(lines), problem
+                assert 1 <= problem.mark.column <= len(lines[problem.mark.line - 1]) + 2, problem
+                assert len(problem.what) < 600, problem
+    assert wrong > 500

@@ -119,3 +119,17 @@ def test_images_and_guardrails_are_held():
     assert hold(**facts, has_guardrail=True) > hold(**facts)
     searches = ((Unit.SEARCH_UNIT, Decimal(2)),)
     assert hold("cohere.rerank-v3-5:0", documents=150, request_units=searches) == Decimal("0.004")
+
+
+def test_an_estimate_is_what_the_expected_tokens_cost():
+    found = asked(text_bytes=3500, max_output_tokens=4000)
+    assert found.expected_tokens == 1001 + 512
+    assert to_usd(found.expected_nano_usd) == (1001 * 3 + 512 * 15) / Decimal(1_000_000)
+    assert found.expected_nano_usd < found.hold_nano_usd
+
+
+def test_an_estimate_is_never_above_the_hold():
+    exact = asked(exact_input_tokens=100_000, max_output_tokens=1)
+    assert 0 < exact.expected_nano_usd <= exact.hold_nano_usd
+    pieces = asked("amazon.nova-canvas-v1:0", Operation.INVOKE_MODEL, images_out=2)
+    assert 0 < pieces.expected_nano_usd <= pieces.hold_nano_usd

@@ -79,6 +79,23 @@ async def test_the_draft_charges_the_hold_if_nobody_settles_the_call():
     assert (record["org"], record["user"], record["operation"]) == ("acme", "ada", "Converse")
 
 
+async def test_the_draft_is_as_short_as_the_journal_has_room():
+    gate = Gate()
+    gate.stage = Admit(
+        lambda: gate.editions[0],
+        gate.ledger,
+        gate.clock,
+        release=gate.released.append,
+        hold_ttl_ms=60_000,
+        shorten=lambda record: replace(record, environment="short"),
+    )
+    await gate.stage(identified_call())
+    gate.clock.advance(61)
+    await gate.ledger.books.expire_due(1)
+    (document,) = gate.ledger.books.journal
+    assert decode_document(document)["environment"] == "short"
+
+
 async def test_while_the_journal_is_full_nothing_is_admitted():
     gate, is_full = Gate(), True
     gate.stage = Admit(
@@ -296,6 +313,52 @@ async def test_a_stale_plan_is_made_anew_once_from_the_newest_rules():
     assert gate.ledger.count("reserve") == 2
     assert found.admitted.context.policy_version == newest.policies.version
     assert found.admitted.utilisation[0].account.name == "new month"
+
+
+class Fetching:
+    """An admit stage whose rules are fetched when it asks; `arriving` come one a time."""
+
+    def __init__(self, gate, *arriving):
+        self.gate, self.arriving, self.fetched = gate, list(arriving), 0
+        self.rules = edition(1)
+        gate.stage = Admit(
+            lambda: self.rules,
+            gate.ledger,
+            gate.clock,
+            release=gate.released.append,
+            hold_ttl_ms=60_000,
+            refresh=self.refresh,
+        )
+
+    async def refresh(self):
+        self.fetched += 1
+        if self.arriving:
+            self.rules = self.arriving.pop(0)
+
+
+async def test_newer_rules_that_the_ledger_knows_of_are_fetched_at_once():
+    gate = Gate()
+    fetching = Fetching(gate, edition(2))
+    gate.ledger.books.control.learn(edition(2).seen)
+    found = await gate.stage(identified_call())
+    assert fetching.fetched == 1
+    assert found.admitted.context.policy_version == edition(2).policies.version
+
+
+async def test_rules_that_are_overtaken_while_they_are_fetched_are_fetched_again():
+    gate = Gate()
+    fetching = Fetching(gate, edition(2), edition(3))
+    gate.ledger.books.control.learn(edition(3).seen)
+    assert await gate.stage(identified_call())
+    assert fetching.fetched == 2
+
+
+async def test_a_plan_is_not_made_anew_for_ever():
+    gate = Gate()
+    fetching = Fetching(gate, *(edition(number) for number in range(2, 20)))
+    gate.ledger.books.control.learn(edition(99).seen)
+    assert (await gate.refusal(identified_call())).reason is Reason.STALE_PLAN
+    assert fetching.fetched == 3
 
 
 async def test_a_stale_plan_without_newer_rules_is_refused_for_now():

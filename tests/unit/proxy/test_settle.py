@@ -85,7 +85,7 @@ async def test_a_measured_call_is_posted_with_its_record():
 
 
 async def test_the_journal_gets_the_record_as_short_as_it_is_to_be():
-    desk = await Desk().reserve()
+    desk = await Desk(is_writing=True).reserve()
     desk.settle = Settle(
         desk.ledger,
         desk.outbox,
@@ -96,8 +96,10 @@ async def test_the_journal_gets_the_record_as_short_as_it_is_to_be():
     )
     async with desk.settle.hold(desk.admitted) as hold:
         hold.sending()
+        noted = json.loads(desk.outbox.noted["req-1"].record)
         hold.ended(OK)
     assert desk.record["metadata"] == {"short": "yes"}
+    assert noted["metadata"] == {"short": "yes"}, "what a dead worker left is journalled as it is"
     assert desk.record["cost_nano_usd"] == COST
 
 

@@ -13,10 +13,12 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.system import SystemClock
 from gateway.domain.observer import ComponentFailed
 from gateway.workers.lifeline import LIFELINE_VARIABLE, Lifeline
 from gateway.workers.supervisor import ChildSpec, Supervisor
 from tests.fakes.clock import FakeClock
+from tests.fakes.ledgers import stop_of
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.waiting import until
 
@@ -246,3 +248,83 @@ async def test_without_a_supervisor_there_is_no_line_to_break():
     assert not breaking.done()
     breaking.cancel()
     line.close()
+
+
+CARRIES = (
+    "import asyncio, contextlib, os, pathlib\n"
+    "from gateway.workers.lifeline import Lifeline\n"
+    "async def main():\n"
+    "    line = Lifeline(os.environ)\n"
+    "    line.listen(lambda stops: pathlib.Path(os.environ['HEARD']).write_text(str(len(stops))))\n"
+    "    line.tell_ready()\n"
+    "    await line.broken()\n"
+    "asyncio.run(main())\n"
+)
+
+
+@asynccontextmanager
+async def carrying(tmp_path, count=2):
+    """Children that carry calls, under a real clock."""
+    children = [
+        ChildSpec(
+            name=name,
+            command=(sys.executable, "-c", CARRIES),
+            environment={
+                **os.environ,
+                "HEARD": str(tmp_path / name),
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            carries_calls=True,
+        )
+        for name in ("a", "b")[:count]
+    ]
+    observer = RememberingObserver()
+    supervisor = Supervisor(children, ends_within_s=5, observer=observer, clock=SystemClock())
+    supervisor.observer = observer
+    ended = asyncio.create_task(supervisor.run())
+    try:
+        async with asyncio.timeout(30):
+            await supervisor.all_ready.wait()
+        yield supervisor
+    finally:
+        supervisor.stop()
+        async with asyncio.timeout(20):
+            await ended
+
+
+async def test_a_stop_reaches_all_who_carry_calls_and_kills_only_who_is_frozen(tmp_path):
+    async with carrying(tmp_path) as supervisor:
+        pids = dict(supervisor.pids)
+        os.kill(pids["a"], signal.SIGSTOP)
+        supervisor.relay([stop_of()])
+        await until(lambda: not is_alive(pids["a"]), pause_s=0.005)
+        await until((tmp_path / "b").exists, pause_s=0.005)
+        assert is_alive(pids["b"])
+        assert supervisor.pids["b"] == pids["b"]
+        # Who takes its place is told of the stop as well.
+        (tmp_path / "a").unlink(missing_ok=True)
+        await until((tmp_path / "a").exists, pause_s=0.005)
+        killed = [f for f in supervisor.observer.facts if "emergency stop" in f.detail]
+        assert [fact.component for fact in killed] == ["a"]
+
+
+async def test_who_is_silent_while_nothing_is_stopped_lives_and_is_named(tmp_path):
+    async with carrying(tmp_path, count=1) as supervisor:
+        pid = supervisor.pids["a"]
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: supervisor.observer.facts, pause_s=0.005)
+        assert "left alone" in supervisor.observer.facts[0].detail
+        os.kill(pid, signal.SIGCONT)
+        supervisor.relay([stop_of()])
+        await until((tmp_path / "a").exists, pause_s=0.005)
+        assert is_alive(pid)
+
+
+async def test_the_end_of_a_stop_is_passed_on_too(tmp_path):
+    async with carrying(tmp_path, count=1) as supervisor:
+        supervisor.relay([stop_of()])
+        supervisor.relay([stop_of()])
+        await until((tmp_path / "a").exists, pause_s=0.005)
+        supervisor.relay([])
+        await until(lambda: (tmp_path / "a").read_text() == "0", pause_s=0.005)
+        assert supervisor.observer.facts == []

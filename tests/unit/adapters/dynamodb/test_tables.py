@@ -34,11 +34,13 @@ async def test_the_tables_are_made_once_with_their_expiry_and_recovery(client, t
             "ledger_accounts",
             "gateway_keys",
             "dead_letters",
+            "audit_log",
+            "rule_editions",
         )
     ]
     assert [state.name for state in made] == names
     assert all(state.created for state in made)
-    assert [state.ttl_attribute for state in made] == ["_expires"] * 3 + [None] * 2
+    assert [state.ttl_attribute for state in made] == ["_expires"] * 3 + [None] * 4
     again = await create_tables(client, table_prefix)
     assert [state.name for state in again] == names
     assert not any(state.created for state in again)
@@ -94,7 +96,7 @@ async def test_a_server_without_recovery_is_told_as_such(client, table_prefix):
         raise client_error("UnknownOperationException")
 
     states = await create_tables(Wrapped(client, describe_continuous_backups=unknown), table_prefix)
-    assert [state.point_in_time_recovery for state in states] == [False] * 5
+    assert [state.point_in_time_recovery for state in states] == [False] * 7
 
 
 async def test_backups_that_are_being_set_up_are_waited_for(client, table_prefix):

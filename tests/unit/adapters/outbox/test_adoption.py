@@ -136,14 +136,12 @@ async def test_a_damaged_folder_is_brought_as_far_as_it_goes_and_kept_aside(
     assert [path.name for path in tmp_path.iterdir()] == [DAMAGED + "dead"]
     assert "1 places damaged" in observer.facts[0].detail
     assert await dead.adopt() == []
-    (kept,) = put_aside(tmp_path)
-    assert kept.folder == str(tmp_path / (DAMAGED + "dead"))
-    assert kept.size_bytes == len(damaged)
+    assert put_aside(tmp_path) == {str(tmp_path / (DAMAGED + "dead")): len(damaged)}
 
 
 def test_where_nothing_was_put_aside_nothing_is_told(tmp_path):
     leave(tmp_path, [encode_finish(END)])
-    assert put_aside(tmp_path) == put_aside(tmp_path / "not there") == ()
+    assert put_aside(tmp_path) == put_aside(tmp_path / "not there") == {}
 
 
 async def test_a_segment_that_cannot_be_read_is_told_and_tried_again(

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
+from contextlib import suppress
 
 import pytest
 import redis.asyncio
 
 from gateway.adapters.redis.connection import close, connect, is_cluster, unavailable, verify_server
+from gateway.adapters.redis.ledger import RedisLedger
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
+from gateway.domain.reservation import NotDecided
+from tests.fakes.certificates import make_certificate
+from tests.fakes.ledgers import budget, plan
 from tests.fakes.resp_server import resp_server
 
 
@@ -187,3 +193,75 @@ def test_an_unavailable_ledger_is_our_fault_and_heals():
     error = unavailable("why")
     assert error.fault is Fault.GATEWAY
     assert error.retry_after_s == 1.0
+
+
+async def test_many_who_ask_the_primary_that_sentinels_name_wait_for_a_connection(valkey_url):
+    at = valkey_url.removeprefix("redis://").partition("/")[0].partition(":")
+    words = [b"name", b"ledger", b"ip", at[0].encode(), b"port", at[2].encode(), b"flags",
+             b"master", b"num-other-sentinels", b"0"]  # fmt: skip
+    named = b"*1\r\n*10\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+    async def answer(command):
+        return named if command[0] == b"SENTINEL" else b"+OK\r\n"
+
+    async with resp_server(answer) as (_, url):
+        client = connect(
+            f"redis+sentinel://{url.removeprefix('redis://')}/ledger",
+            timeout_s=5,
+            connect_timeout_s=5,
+            max_connections=2,
+        )
+        assert await asyncio.gather(*(client.ping() for _ in range(50))) == [True] * 50
+        await close(client)
+
+
+@pytest.fixture
+async def tls_line(valkey_url, tmp_path):
+    """A Valkey behind TLS, by its address, and the authority of its certificate."""
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    host, _, port = valkey_url.removeprefix("redis://").partition("/")[0].partition(":")
+
+    async def pass_on(reader, writer):
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65_536):
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader, writer):
+        up_reader, up_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pass_on(reader, up_writer), pass_on(up_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", certificate
+
+
+async def test_a_ledger_is_reached_over_tls_by_an_authority_of_ones_own(tls_line):
+    address, authority = tls_line
+    client = connect(f"rediss://{address}/0?ssl_ca_certs={authority}", timeout_s=5)
+    ledger = RedisLedger(client)
+    await ledger.start()
+    assert isinstance(await ledger.reserve(plan("a", budget(1, 10))), NotDecided)
+    await close(client)
+
+
+@pytest.mark.parametrize("query", ["", "?ssl_check_hostname=true"])
+async def test_a_ledger_whose_certificate_nobody_vouches_for_is_not_spoken_to(tls_line, query):
+    address, _ = tls_line
+    client = connect(f"rediss://{address}/0{query}", timeout_s=5, connect_timeout_s=5)
+    with pytest.raises(redis.exceptions.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        await client.ping()
+    await close(client)
+
+
+async def test_a_topology_asks_its_sentinels_and_nodes_over_tls_too(tls_line):
+    address, authority = tls_line
+    for url in (f"rediss+sentinel://{address}/m", f"rediss+cluster://{address}"):
+        client = connect(f"{url}?ssl_ca_certs={authority}", timeout_s=5, connect_timeout_s=5)
+        # The server behind it is neither a Sentinel nor a node: what it says came over TLS.
+        with pytest.raises(Exception, match=r"SENTINEL|cannot be connected|nobody"):
+            await client.ping()
+        await close(client)

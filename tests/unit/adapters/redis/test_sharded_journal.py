@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.redis.connection import connect
+from gateway.adapters.redis.connection import connect, unavailable
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.sharded_journal import ShardedJournal
 from gateway.admission.shards import shard_keys
+from gateway.domain.errors import GatewayError
 from tests.fakes.ledgers import HandClock, posting
 
 SHARDS = shard_keys(3)
@@ -69,3 +70,27 @@ async def test_a_record_is_found_on_whatever_shard_it_is(client, journal):
     await write(client, 2, "a")
     assert await journal.find_record("a") == {"record": "a", "charge": 1}
     assert await journal.find_record("b") is None
+
+
+class Silent:
+    """A shard's stream whose server is away."""
+
+    async def claim(self, _limit, _wait_ms):
+        raise unavailable("away")
+
+    async def acknowledge(self, _positions):
+        raise unavailable("away")
+
+
+async def test_a_shard_that_is_away_keeps_nobody_from_the_entries_of_the_others(client):
+    streams = [RedisJournalStream(client, "one", keys=keys) for keys in SHARDS]
+    journal = ShardedJournal([streams[0], Silent(), streams[2]])
+    await write(client, 0, "a")
+    await write(client, 2, "b")
+    entries = await journal.claim(9, 0)
+    assert {entry.document for entry in entries} == {posting(n, 1).record for n in "ab"}
+    with pytest.raises(GatewayError):
+        await journal.acknowledge(["1/0-1", *(entry.position for entry in entries)])
+    assert await streams[0].backlog() == await streams[2].backlog() == 0
+    with pytest.raises(GatewayError):
+        await journal.claim(9, 0)

@@ -6,18 +6,30 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.redis.breaker import BreakerBounds, BreakerState, BreakingLedger
 from gateway.adapters.redis.connection import close, connect, verify_server
 from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.sharded_journal import ShardedJournal
-from gateway.adapters.redis.sharded_ledger import ShardedLedger
+from gateway.adapters.redis.sharded_ledger import ShardBreakers, ShardedLedger
 from gateway.admission.shards import shard_keys, shard_of
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Denied, Granted, PostVerdict, Seen, SeenKind, VoidVerdict
 from gateway.domain.scope import Scope
-from tests.fakes.ledgers import HandClock, budget, lease, plan, posting, state_of_redis
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledgers import (
+    MIDNIGHT,
+    HandClock,
+    budget,
+    lease,
+    plan,
+    posting,
+    state_of_redis,
+)
+from tests.fakes.running_gateway import NotingObserver
+from tests.fakes.troubled_ledger import Trouble, TroubledLedger
 from tests.fakes.valkey_cluster import valkey_cluster
 
 ORGS = [f"org{number}" for number in range(40)]
@@ -136,3 +148,42 @@ async def test_a_cluster_of_three_masters_is_one_ledger_and_loses_only_what_is_k
         with pytest.raises(GatewayError):
             await ledger.heartbeat()
         await close(client)
+
+
+class Knocks:
+    """A shard's probe, which is never answered."""
+
+    async def __call__(self):
+        raise ConnectionError("nobody there")
+
+
+@pytest.fixture
+async def guarded():
+    """Four shards behind breakers that open at the first failure."""
+    inner = [TroubledLedger(FakeClock(MIDNIGHT)) for _ in range(4)]
+    observer, bounds = NotingObserver(), BreakerBounds(failures=1)
+    breakers = [
+        BreakingLedger(ledger, Knocks(), observer, bounds, component=f"ledger shard {number}")
+        for number, ledger in enumerate(inner)
+    ]
+    yield ShardBreakers(breakers), inner, observer
+    await ShardBreakers(breakers).close()
+
+
+async def test_a_shard_that_is_away_keeps_nobody_from_the_others(guarded):
+    ledger, inner, observer = guarded
+    theirs = next(org for org in ORGS if shard_of(org, 4) == 2)
+    inner[2].troubles["reserve"] = [Trouble.REQUEST_LOST]
+    assert ledger.state is BreakerState.CLOSED
+    with pytest.raises(GatewayError):
+        await ledger.reserve(plan_of("a", theirs, budget(1, 10)))
+    assert ledger.state is BreakerState.OPEN
+    asked = len(inner[2].commands)
+    with pytest.raises(GatewayError):
+        await ledger.reserve(plan_of("b", theirs, budget(1, 10)))
+    assert len(inner[2].commands) == asked, "it is not asked while its breaker is open"
+    for org in ORGS:
+        if shard_of(org, 4) != 2:
+            assert isinstance(await ledger.reserve(plan_of(org, org, budget(1, 1000))), Granted)
+            assert await ledger.post(record_of(org, org, 1)) is PostVerdict.POSTED
+    assert [fact.component for fact in observer.facts] == ["ledger shard 2"]

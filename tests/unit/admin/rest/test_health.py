@@ -50,6 +50,19 @@ async def test_who_may_look_deeper_sees_each_part_and_what_is_wrong(aiohttp_clie
     assert components["outbox"]["detail"] == "RuntimeError"
 
 
+async def test_what_has_to_be_mended_is_said_and_takes_no_traffic_away(aiohttp_client):
+    async def folder():
+        raise health.DegradedError("host-1: edition 7 stays in force: acme.yaml:2:1: unknown key")
+
+    api = await aiohttp_client(make_admin_app(services(ledger=fine, policy=folder)))
+    assert (await api.get("/health/ready")).status == 200
+    answer = await api.get("/health/deep", headers=bearer("viewer@acme"))
+    assert answer.status == 200
+    document = await answer.json()
+    assert document["status"] == document["components"]["policy"]["status"] == "degraded"
+    assert "acme.yaml:2:1" in document["components"]["policy"]["detail"]
+
+
 async def test_a_part_that_hangs_does_not_make_the_answer_hang(aiohttp_client, monkeypatch):
     monkeypatch.setattr(health, "_PROBE_TIMEOUT_S", 0.01)
     api = await aiohttp_client(make_admin_app(services(ledger=asyncio.Event().wait)))
