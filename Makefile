@@ -14,7 +14,7 @@ CODE := gateway tests scripts
 SEEDS ?= 0:200
 STEPS ?= 200
 
-.PHONY: simulate mutants help demo test check format lint types floors unit chaos bench bench-ledger lock clean
+.PHONY: simulate mutants help demo test check format lint types floors unit chaos emergency bench bench-ledger lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test    everything, from nothing"
 	@echo "make check   format, lint, types, floors, unit tests: under a minute"
 	@echo "make chaos   kills, partitions, slow and lying peers, at length; prints the three books"
+	@echo "make emergency  200 emergency stops, measured from outside; prints the distribution"
 	@echo "make bench   what the gateway costs per call"
 	@echo "make bench-ledger  Redis's processor time for one reserve and one post"
 	@echo "make simulate SEEDS=0:1000   the ledger's laws in simulated histories (docs/simulation.md)"
@@ -57,6 +58,9 @@ unit: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 
 chaos: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	CHAOS=long $(PYTEST) -p no:randomly tests/chaos $(CHAOS_FLAGS)
+
+emergency: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
+	CHAOS=long $(PYTEST) -p no:randomly tests/chaos/test_emergency_stop.py
 
 bench: $(VENV)/.dev $(ENVIRONMENTS)/emulators/.installed
 	$(PYTHON_BIN) tests/benchmarks/bench.py

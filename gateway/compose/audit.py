@@ -9,7 +9,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.adapters.files.audit_checkpoints import FileCheckpoints
@@ -52,7 +51,7 @@ def audit_event(
         action=action,
         resource=resource,
         outcome=outcome,
-        at=datetime.now(UTC),
+        at=SystemClock().now(),
         context=context or {},
     )
 

@@ -20,6 +20,7 @@ from gateway.adapters.redis.ledger import HOLD_TTL_MS, RedisLedger
 from gateway.adapters.redis.sharded_ledger import ShardBreakers
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.admission.control_ports import StopKnowledge
+from gateway.authn.ports import KeyDirectory
 from gateway.bedrock.exchange import Upstream
 from gateway.compose.backlog import closing, open_backlog, shortening
 from gateway.compose.control import heed, host_stops, open_control_watch, open_trips
@@ -89,10 +90,7 @@ async def open_data_plane(
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(_open_breaking_ledger(settings, observer))
         keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
-        home = home_region(settings)
-        authenticator = await stack.enter_async_context(
-            open_authenticator(settings, keys, clock, home_region=home)
-        )
+        authenticate = await stack.enter_async_context(_open_authenticate(settings, keys, clock))
         upstream = await stack.enter_async_context(_open_upstream(settings, clock))
         rules = await stack.enter_async_context(open_rules(settings, observer))
         watch = await stack.enter_async_context(open_control_watch(settings, observer, clock))
@@ -120,22 +118,19 @@ async def open_data_plane(
         )
         stages = Stages(
             accept=Accept(_accept_bounds(settings), clock),
-            authenticate=Authenticate(authenticator, clock, home_region=home),
+            authenticate=authenticate,
             identify=identify,
             admit=NotingAdmit(admit, rules.current, clock, refusals.take),
             forward=Forward(upstream),
-            relay=Relay(
-                RelayBounds(idle_timeout_s=settings.stream_idle_timeout_s),
-                Drains(clock, most=settings.max_drains, limit_s=_LONGEST_DRAIN_S),
-                clock,
-            ),
+            relay=_make_relay(settings, clock),
             settle=settle,
             browse=Browse(rules.current, identify, upstream),
         )
+        health = Health(lambda: not calls.is_draining, lambda: _troubles(ledger, outbox, rules))
         handler = Handler(
             stages,
             calls,
-            Health(lambda: not calls.is_draining, lambda: _troubles(ledger, outbox, rules)),
+            health,
             BodyBudget(settings.max_inflight_body_bytes),
             running,
             observer=observer,
@@ -152,6 +147,23 @@ async def open_data_plane(
             watch=watch,
             running=running,
         )
+
+
+@asynccontextmanager
+async def _open_authenticate(
+    settings: Settings, keys: KeyDirectory, clock: Clock
+) -> AsyncIterator[Authenticate]:
+    home = home_region(settings)
+    async with open_authenticator(settings, keys, clock, home_region=home) as authenticator:
+        yield Authenticate(authenticator, clock, home_region=home)
+
+
+def _make_relay(settings: Settings, clock: Clock) -> Relay:
+    return Relay(
+        RelayBounds(idle_timeout_s=settings.stream_idle_timeout_s),
+        Drains(clock, most=settings.max_drains, limit_s=_LONGEST_DRAIN_S),
+        clock,
+    )
 
 
 def _local_admission(

@@ -14,7 +14,6 @@ from gateway.policy.document import PolicyDocument
 from gateway.policy.name_types import EVERYONE
 from gateway.policy.parse import PolicySet
 
-
 _LISTS_OF_RULES = frozenset({"budgets", "limits"})
 
 

@@ -11,6 +11,7 @@ from gateway.adapters.sealing import AesGcmSealer
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import ComponentFailed
 from gateway.domain.reason import Reason
+from gateway.domain.reservation import SeenKind
 from tests.fakes.clock import FakeClock
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.stored_keys import sealed_key
@@ -254,3 +255,16 @@ async def test_closing_ends_what_is_under_way(house):
     await house.directory.close()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def test_a_key_that_the_ledger_says_has_ended_is_read_again_at_once(house):
+    await house.find()
+    await house.store.revoke(KEY, house.clock.now())
+    assert (await house.find()).revoked_at is None  # read moments ago
+    editions = {(SeenKind.KEY, KEY): 7, (SeenKind.POLICY, "rules"): 9}
+    house.directory.heed(editions)
+    assert (await house.find()).revoked_at is not None
+    assert house.store.asked == [KEY, KEY]
+    house.directory.heed(editions)
+    await house.find()
+    assert house.store.asked == [KEY, KEY]  # what is known already changes nothing

@@ -152,3 +152,21 @@ def test_a_strong_master_key_is_taken_in_every_usual_form(strong):
 
 def test_space_around_a_master_key_does_not_count():
     assert AesGcmSealer(f"{MASTER}\n").open(sealed_key(SEALER)).secret == SECRET
+
+
+def test_what_is_kept_for_a_while_opens_for_what_it_is_about_and_nothing_else():
+    sealer, other = AesGcmSealer(MASTER), AesGcmSealer(OTHER_MASTER)
+    sealed = sealer.seal_bytes(b"a-canary", b"name")
+    assert b"a-canary" not in sealed
+    assert sealer.open_bytes(sealed, b"name") == b"a-canary"
+    assert sealer.open_bytes(sealed, b"other") is None
+    assert other.open_bytes(sealed, b"name") is None
+    assert sealer.open_bytes(b"", b"name") is None
+    assert sealer.open_bytes(sealed[:-1], b"name") is None
+    assert sealer.seal_bytes(b"a-canary", b"name") != sealed
+
+
+def test_a_mark_is_the_same_on_every_host_of_an_installation_and_nowhere_else():
+    other = AesGcmSealer(OTHER_MASTER)
+    assert AesGcmSealer(MASTER).mark(b"x") == AesGcmSealer(MASTER).mark(b"x")
+    assert AesGcmSealer(MASTER).mark(b"x") != other.mark(b"x")

@@ -328,3 +328,25 @@ async def test_no_refusal_repeats_the_token():
     presented = token(key=rsa_key(3072))
     error = await refusal(presented)
     assert presented.rpartition(".")[2] not in f"{error} {error.detail}"
+
+
+@pytest.mark.parametrize(
+    ("claim", "role"),
+    [
+        ("admin", Role.ADMIN),
+        ("viewer", Role.VIEWER),
+        (["offline_access", "operator"], Role.OPERATOR),
+        (["viewer", "admin"], Role.CALLER),
+        ("Admin", Role.CALLER),
+        ("root", Role.CALLER),
+        ({"admin": True}, Role.CALLER),
+        (True, Role.CALLER),
+        (None, Role.CALLER),
+        ([["admin"]], Role.CALLER),
+    ],
+)
+async def test_a_role_is_read_from_the_claim_that_is_named_and_no_guess_is_made(claim, role):
+    presented = token(claims(role=claim))
+    by = verifier(claims=ClaimNames(role="role"))
+    assert (await by.verify(presented, NOON)).role is role
+    assert (await verifier().verify(presented, NOON)).role is Role.CALLER

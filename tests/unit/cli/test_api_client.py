@@ -95,3 +95,20 @@ def test_what_is_no_address_is_refused(address):
 )
 def test_a_listener_is_reached_where_it_listens(host, tls, address):
     assert address_of(host, 8081, tls=tls) == address
+
+
+async def test_keys_are_made_listed_by_pages_rotated_and_ended(aiohttp_server):
+    server = await aiohttp_server(make_admin_app(services()))
+    client = AdminClient(str(server.make_url("")), "operator@acme")
+
+    def live():
+        made = [client.create_key({"user": f"u{number}"}) for number in range(3)]
+        new = client.rotate_key(made[0]["key_id"], 0)
+        client.revoke_key(new["key_id"])
+        paged = list(client.pages("/v1/keys", {"limit": "1"}))
+        return made, paged, list(client.keys())
+
+    made, paged, keys = await asyncio.to_thread(live)
+    assert len(keys) == 4
+    assert paged == keys
+    assert {key["key_id"] for key in made} < {key["key_id"] for key in keys}

@@ -1,9 +1,13 @@
+from datetime import timedelta
+
 import pytest
 
 from gateway.authn.key_format import bearer_key, key_id_from
 from gateway.authn.presented import PresentedRequest
-from gateway.compose.identity import KeyGate, open_authenticator
+from gateway.compose.identity import AdminGate, open_admin_gate, open_authenticator
 from gateway.compose.stores import make_sealer
+from gateway.control.keys import SET_BY_DEFAULT, SETTABLE
+from gateway.control.reach import Reach
 from gateway.domain.caller import Role
 from gateway.domain.errors import GatewayError
 from gateway.domain.reason import Reason
@@ -62,7 +66,7 @@ async def test_an_issuer_whose_key_is_a_file_vouches_for_its_tokens(make_setting
 
 async def test_the_admin_door_takes_any_role_and_says_which(make_settings):
     settings = make_settings()
-    gate = KeyGate(settings, directory(settings, Role.ADMIN))
+    gate = AdminGate(settings, directory(settings, Role.ADMIN))
     assert (await gate.admit(BEARER, NOON)).role is Role.ADMIN
     with pytest.raises(GatewayError) as refused:
         await gate.admit(bearer_key(KEY_ID, b"y" * 32), NOON)
@@ -72,5 +76,55 @@ async def test_the_admin_door_takes_any_role_and_says_which(make_settings):
 async def test_a_short_term_key_opens_no_admin_door(make_settings):
     settings = make_settings()
     with pytest.raises(GatewayError) as refused:
-        await KeyGate(settings, directory(settings)).admit(mint(key_id=KEY_ID), NOON)
+        await AdminGate(settings, directory(settings)).admit(mint(key_id=KEY_ID), NOON)
     assert refused.value.reason is Reason.CREDENTIAL_UNKNOWN
+
+
+async def admit(settings, bearer):
+    async with open_admin_gate(settings, directory(settings, Role.ADMIN), FakeClock()) as gate:
+        return await gate.admit(bearer, NOON)
+
+
+@pytest.fixture
+def with_issuer(make_settings, tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(key_set(jwk_of(rsa_key(), "rsa")))
+    return make_settings(
+        admin_jwt_issuer=ISSUER,
+        admin_jwt_audience="admins",
+        admin_jwt_key_file=str(keys),
+        admin_jwt_role_claim="gateway_role",
+    )
+
+
+async def test_an_administrators_token_says_org_team_and_role(with_issuer):
+    presented = token(claims(aud="admins", gateway_role="operator"))
+    who = await admit(with_issuer, presented)
+    assert (who.role, who.name, who.expires_at) == (Role.OPERATOR, "jwt:ada", None)
+    assert who.reach == Reach(org="acme", team="web")
+    assert who.as_maker.may_set == SET_BY_DEFAULT
+    assert not who.as_maker.may_act_for_others
+    admin = await admit(with_issuer, token(claims(aud="admins", gateway_role="admin", team=None)))
+    assert admin.reach == Reach(org="acme")
+    assert admin.as_maker.may_set == SETTABLE
+    assert (await admit(with_issuer, BEARER)).role is Role.ADMIN
+
+
+async def test_a_callers_token_opens_no_admin_door(with_issuer, make_settings):
+    with pytest.raises(GatewayError):
+        await admit(with_issuer, token(claims(gateway_role="admin")))  # for another audience
+    roleless = await admit(with_issuer, token(claims(aud="admins", role="admin")))
+    assert roleless.role is Role.CALLER
+    with pytest.raises(GatewayError):
+        await admit(make_settings(), token(claims(aud="admins", gateway_role="admin")))
+
+
+async def test_an_administrators_key_hands_on_nothing_that_outlives_it(make_settings):
+    settings = make_settings()
+    digest = make_sealer(settings).bearer_digest(BEARER)
+    ends, retires = NOON + timedelta(days=9), NOON + timedelta(days=1)
+    key = issued_key(
+        KEY_ID, bearer_digest=digest, role=Role.ADMIN, expires_at=ends, revoked_at=retires
+    )
+    who = await AdminGate(settings, FakeKeyDirectory(key)).admit(BEARER, NOON)
+    assert who.expires_at == retires
