@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,22 +14,21 @@ from gateway.adapters.files.host_channel import HostChannel
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
 from gateway.adapters.outbox.writer import OutboxWriter
-from gateway.adapters.redis.breaker import BreakerBounds, BreakerState, BreakingLedger
-from gateway.adapters.redis.ledger import HOLD_TTL_MS, RedisLedger
-from gateway.adapters.redis.sharded_ledger import ShardBreakers
+from gateway.adapters.redis.breaker import BreakerState
+from gateway.adapters.redis.ledger import HOLD_TTL_MS
 from gateway.adapters.system import RandomIds, SystemClock
 from gateway.admission.control_ports import StopKnowledge
 from gateway.authn.ports import KeyDirectory
 from gateway.bedrock.exchange import Upstream
 from gateway.compose.backlog import closing, open_backlog, shortening
 from gateway.compose.control import heed, host_stops, open_control_watch, open_trips
+from gateway.compose.guarded_ledger import GuardedLedger, open_guarded_ledger
 from gateway.compose.host import worker_count
 from gateway.compose.identity import open_authenticator
 from gateway.compose.outbox import open_outbox
-from gateway.compose.rebuild import until_built
 from gateway.compose.refusals import open_refusals
 from gateway.compose.rules import LiveRules, open_rules
-from gateway.compose.stores import AnyLedger, open_key_directory, open_ledger, worker_name
+from gateway.compose.stores import open_key_directory
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
 from gateway.domain.observer import Observer
@@ -52,13 +50,8 @@ from gateway.proxy.server import DataPlaneServer, ServerBounds
 from gateway.proxy.settle import Settle
 from gateway.settings import Settings
 from gateway.workers.control_watch import ControlWatch
-from gateway.workers.heartbeat import Heartbeat
 
 _LONGEST_DRAIN_S = 300.0
-_SPARE_ADMISSION_S = 0.1
-
-GuardedLedger = BreakingLedger | ShardBreakers
-"""A ledger that is not waited for while it is known to be away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +75,10 @@ async def open_data_plane(
     ids: Ids | None = None,
     stops: StopKnowledge | None = None,
 ) -> AsyncIterator[DataPlane]:
-    """A data plane for as long as the context lives; the listener is the caller's.
-
-    `stops`: how it knows of emergency stops; None: by a watch of its own.
-    """
+    """A data plane while the context lives, not listening yet. `stops` None: it has its own."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(_open_breaking_ledger(settings, observer))
+        ledger = await stack.enter_async_context(open_guarded_ledger(settings, observer))
         keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
         authenticate = await stack.enter_async_context(_open_authenticate(settings, keys, clock))
         upstream = await stack.enter_async_context(_open_upstream(settings, clock))
@@ -138,9 +128,8 @@ async def open_data_plane(
             ids=ids,
             write_timeout_s=settings.client_write_timeout_s,
         )
-        server = DataPlaneServer(handler, _server_bounds(settings), ids)
         yield DataPlane(
-            server=server,
+            server=DataPlaneServer(handler, _server_bounds(settings), ids),
             calls=calls,
             ledger=ledger,
             outbox=outbox,
@@ -207,38 +196,6 @@ def _troubles(ledger: GuardedLedger, outbox: OutboxWriter, rules: LiveRules) -> 
         f"the rules are old: {rules.trouble}": rules.trouble != "",
     }
     return tuple(trouble for trouble, is_so in said.items() if is_so)
-
-
-@asynccontextmanager
-async def _open_breaking_ledger(
-    settings: Settings, observer: Observer
-) -> AsyncIterator[GuardedLedger]:
-    """The ledger, behind its breakers. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
-    async with open_ledger(settings, worker_name()) as ledger:
-        await until_built(ledger)
-        # One command that is late and sent again would take twice the time: a caller waits less.
-        deadline_s = settings.redis_timeout_ms / 1000 + _SPARE_ADMISSION_S
-        bounds = BreakerBounds(reserve_deadline_s=deadline_s)
-        breaker = _behind_breakers(ledger, observer, bounds)
-        beating = asyncio.create_task(Heartbeat(ledger, observer).run())
-        try:
-            yield breaker
-        finally:
-            beating.cancel()
-            await asyncio.wait({beating})
-            await breaker.close()
-
-
-def _behind_breakers(ledger: AnyLedger, observer: Observer, bounds: BreakerBounds) -> GuardedLedger:
-    """The ledger behind a breaker; one with shards behind one for each."""
-    if isinstance(ledger, RedisLedger):
-        return BreakingLedger(ledger, ledger.ping, observer, bounds)
-    return ShardBreakers(
-        [
-            BreakingLedger(shard, shard.ping, observer, bounds, component=f"ledger shard {number}")
-            for number, shard in enumerate(ledger.shards)
-        ]
-    )
 
 
 @asynccontextmanager

@@ -321,7 +321,8 @@ class History:
         if was is not after.state or (after.charge != charge_before):
             if isinstance(ending, Voiding):
                 self.trace.ended.add(name)
-                self.trace.charged.pop(name, None)
+                if after.state is HoldState.VOIDED:  # what was settled is no longer released
+                    self.trace.charged.pop(name, None)
             elif ending is not None and after.state is HoldState.POSTED:
                 self.trace.ended.add(name)
                 if was is not HoldState.VOIDED:

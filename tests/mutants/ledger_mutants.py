@@ -95,7 +95,8 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("reserve", "elseif seen > known then", "elseif false then"),
     ("reserve", "    if stored[number] then\n", "    if false then\n"),
     ("control", "if version > known then", "if true then"),
-    ("control", "redis.call('HDEL', keys[1], args[2])", ""),
+    ("prelude", "return not until_ms or until_ms > now_ms", "return true"),
+    ("prelude", "string.sub(stored, 1, #RESTORED) == RESTORED", "false"),
     # Post.
     ("post", "correct_bucket(claim, tokens, now_ms)\n    elseif", "correct_bucket(claim, 0, now_ms)\n    elseif"),
     ("post", "charge - expired_charge)", "charge)"),

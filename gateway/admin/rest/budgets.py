@@ -43,6 +43,8 @@ from gateway.policy.name_types import EVERYONE
 from gateway.policy.parse import PolicySet
 from gateway.policy.scope_selector import ScopeSelector
 
+_ONE = "/v1/budgets/{budget_id}"
+
 
 class _Budgets:
     """The handlers. A budget beyond reach is told to be none."""
@@ -141,9 +143,10 @@ class _Budgets:
 def budget_routes(services: AdminServices) -> tuple[Route, ...]:
     """The routes of this noun."""
     handlers = _Budgets(services)
-    one = "/v1/budgets/{budget_id}"
-    missing, conflict = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
+    return (*_reading(handlers), *_writing(handlers))
 
+
+def _reading(handlers: _Budgets) -> tuple[Route, ...]:
     def read(path: str, **more: object) -> Route:
         return Route(
             method="GET",
@@ -152,6 +155,36 @@ def budget_routes(services: AdminServices) -> tuple[Route, ...]:
             about=About.FOUND,
             **more,  # type: ignore[arg-type]  # the rest of a route, as its call states it
         )
+
+    return (
+        read(
+            "/v1/budgets",
+            summary="Budgets within your reach, of policy files and made here.",
+            handler=handlers.list,
+            query=BudgetQuery,
+            answer=BudgetPage,
+        ),
+        read(
+            _ONE,
+            summary="One budget; its ETag names its version.",
+            handler=handlers.show,
+            answer=BudgetDocument,
+            has_etag=True,
+            failures=(HTTPStatus.NOT_FOUND,),
+        ),
+        read(
+            f"{_ONE}/status",
+            summary="What is spent and held of it now, and when it starts anew.",
+            handler=handlers.status,
+            query=StatusQuery,
+            answer=BudgetStatus,
+            failures=(HTTPStatus.NOT_FOUND,),
+        ),
+    )
+
+
+def _writing(handlers: _Budgets) -> tuple[Route, ...]:
+    missing, conflict = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
 
     def write(method: str, path: str, action: str, **more: object) -> Route:
         return Route(
@@ -165,13 +198,6 @@ def budget_routes(services: AdminServices) -> tuple[Route, ...]:
         )
 
     return (
-        read(
-            "/v1/budgets",
-            summary="Budgets within your reach, of policy files and made here.",
-            handler=handlers.list,
-            query=BudgetQuery,
-            answer=BudgetPage,
-        ),
         write(
             "POST",
             "/v1/budgets",
@@ -183,17 +209,9 @@ def budget_routes(services: AdminServices) -> tuple[Route, ...]:
             status=HTTPStatus.CREATED,
             failures=(conflict,),
         ),
-        read(
-            one,
-            summary="One budget; its ETag names its version.",
-            handler=handlers.show,
-            answer=BudgetDocument,
-            has_etag=True,
-            failures=(missing,),
-        ),
         write(
             "PUT",
-            one,
+            _ONE,
             "budget.change",
             summary="Replace a budget that was made here; what was spent of it stays.",
             handler=handlers.replace,
@@ -204,21 +222,13 @@ def budget_routes(services: AdminServices) -> tuple[Route, ...]:
         ),
         write(
             "DELETE",
-            one,
+            _ONE,
             "budget.delete",
             summary="Take a budget out that was made here.",
             handler=handlers.delete,
             answer=Removed,
             has_etag=True,
             failures=(missing, conflict),
-        ),
-        read(
-            f"{one}/status",
-            summary="What is spent and held of it now, and when it starts anew.",
-            handler=handlers.status,
-            query=StatusQuery,
-            answer=BudgetStatus,
-            failures=(missing,),
         ),
     )
 

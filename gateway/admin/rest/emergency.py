@@ -31,32 +31,35 @@ from gateway.domain.stop import Stop, latest
 _AUDIT_WITHIN_S = 1.0
 
 
-def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
-    """The routes of this noun."""
+class _Emergency:
+    """The handlers."""
 
-    async def stop(asked: Asked) -> Answer:
+    def __init__(self, services: AdminServices) -> None:
+        self._emergencies = services.emergencies
+
+    async def stop(self, asked: Asked) -> Answer:
         """Stops at once; done when every shard of the ledger and this host have answered."""
         stopped = _stop(asked.body(StopOrder), asked)
-        outcome = await services.emergencies.stop(stopped)
+        outcome = await self._emergencies.stop(stopped)
         if not outcome.is_done:
             await _record(asked, stopped, AuditOutcome.PARTLY, _said(outcome))
             raise _partly("stopped", outcome)
         audited = await _record(asked, stopped, AuditOutcome.DONE)
         return Answer(document=StopAnswer(stop=_full(stopped), audited=audited))
 
-    async def restore(asked: Asked) -> Answer:
+    async def restore(self, asked: Asked) -> Answer:
         """Lets a scope go on."""
         order = asked.body(RestoreOrder)
         await asked.record(order.scope.path, {"why": order.why})
-        outcome = await services.emergencies.restore(order.scope)
+        outcome = await self._emergencies.restore(order.scope)
         if not outcome.is_done:
             raise _partly("restored", outcome)
         return Answer(document=RestoreAnswer(scope=order.scope.path, restored_at=asked.now))
 
-    async def show(asked: Asked) -> Answer:
+    async def show(self, asked: Asked) -> Answer:
         """The stops of what is within reach, and of what it lies in."""
         reach = asked.reach
-        status = await services.emergencies.status()
+        status = await self._emergencies.status()
         if status.ledger_error and not status.host:
             raise GatewayError(
                 Reason.LEDGER_UNAVAILABLE,
@@ -75,6 +78,10 @@ def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
         found.sort(key=lambda stop: stop.scope)
         return Answer(document=Emergency(stops=tuple(found), silent=status.silent))
 
+
+def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
+    """The routes of this noun."""
+    handlers = _Emergency(services)
     return (
         Route(
             method="POST",
@@ -85,7 +92,7 @@ def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
             action="emergency.stop",
             stops=True,
             summary="Stop all calls of a scope, or of the platform, within a second everywhere.",
-            handler=stop,
+            handler=handlers.stop,
             body=StopOrder,
             answer=StopAnswer,
             rate=WRITES,
@@ -98,7 +105,7 @@ def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
             scope_of=lambda asked: asked.body(RestoreOrder).scope,
             action="emergency.restore",
             summary="Let the calls of a stopped scope go on.",
-            handler=restore,
+            handler=handlers.restore,
             body=RestoreOrder,
             answer=RestoreAnswer,
             rate=WRITES,
@@ -109,7 +116,7 @@ def emergency_routes(services: AdminServices) -> tuple[Route, ...]:
             role=Role.VIEWER,
             about=About.FOUND,
             summary="What is stopped now, by whom, why and until when.",
-            handler=show,
+            handler=handlers.show,
             answer=Emergency,
         ),
     )

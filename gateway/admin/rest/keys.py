@@ -166,6 +166,35 @@ class _Keys:
 def key_routes(services: AdminServices) -> tuple[Route, ...]:
     """The routes of this noun."""
     keys = _Keys(services)
+    return (*_reading(keys), *_writing(keys))
+
+
+def _reading(keys: _Keys) -> tuple[Route, ...]:
+    return (
+        Route(
+            method="GET",
+            path="/v1/keys",
+            role=Role.VIEWER,
+            about=About.FOUND,
+            summary="Keys within your reach, newest first, without their secrets.",
+            handler=keys.list,
+            query=KeyQuery,
+            answer=KeyPage,
+        ),
+        Route(
+            method="GET",
+            path="/v1/keys/{key_id}",
+            role=Role.VIEWER,
+            about=About.FOUND,
+            summary="One key, without its secret.",
+            handler=keys.show,
+            answer=KeyDocument,
+            failures=(HTTPStatus.NOT_FOUND,),
+        ),
+    )
+
+
+def _writing(keys: _Keys) -> tuple[Route, ...]:
     not_found = HTTPStatus.NOT_FOUND
 
     def write(method: str, path: str, action: str, **more: object) -> Route:
@@ -180,16 +209,6 @@ def key_routes(services: AdminServices) -> tuple[Route, ...]:
         )
 
     return (
-        Route(
-            method="GET",
-            path="/v1/keys",
-            role=Role.VIEWER,
-            about=About.FOUND,
-            summary="Keys within your reach, newest first, without their secrets.",
-            handler=keys.list,
-            query=KeyQuery,
-            answer=KeyPage,
-        ),
         write(
             "POST",
             "/v1/keys",
@@ -199,16 +218,6 @@ def key_routes(services: AdminServices) -> tuple[Route, ...]:
             body=KeyOrder,
             answer=NewKeyDocument,
             status=HTTPStatus.CREATED,
-        ),
-        Route(
-            method="GET",
-            path="/v1/keys/{key_id}",
-            role=Role.VIEWER,
-            about=About.FOUND,
-            summary="One key, without its secret.",
-            handler=keys.show,
-            answer=KeyDocument,
-            failures=(not_found,),
         ),
         write(
             "POST",

@@ -39,7 +39,7 @@ MONTH = "usd:org/acme:month:UTC:2026-11"
 ROLLING = "usd:org/acme/team/web:rolling-day:Europe/Berlin:2026-11-21"
 
 
-FAULTS = [fault for fault in Fault if fault not in {Fault.HOLD, Fault.HELD}]
+FAULTS = [fault for fault in Fault if fault not in ENDLESS]
 """Those that end by themselves."""
 
 

@@ -145,3 +145,13 @@ def test_all_places_taken_says_how_many_run_and_when_to_come_back():
     assert 1.0 <= refusal.retry_after_s <= 1.1
     for part in ("'at once'", "org/acme", "4 of 4 calls"):
         assert part in refusal.detail
+
+
+def test_a_key_that_has_ended_since_is_no_credential_any_more():
+    receipt = NotDecided(
+        request_id="a", obstacle=Obstacle.STALE_VERSION, at_ms=1, about="key:AKIAEXAMPLE"
+    )
+    decision = judge(plan("a", budget(1, 9)), QUOTE, receipt)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is Reason.CREDENTIAL_UNKNOWN
+    assert "revoked" in decision.detail

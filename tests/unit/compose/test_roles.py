@@ -9,6 +9,7 @@ import socket
 import aiohttp
 import pytest
 
+from gateway.compose.publishing import publish_folder
 from gateway.compose.roles import run_control, run_proxy
 from gateway.compose.stores import open_tables
 from gateway.domain.errors import GatewayError
@@ -50,6 +51,9 @@ async def answer_of(url):
 async def test_a_proxy_serves_until_its_supervisor_is_gone(make_settings, stores, supervised):
     listen = free_address()
     settings = make_settings(**stores, listen=listen, drain_timeout_s="1")
+    async with open_tables(settings) as tables:
+        await tables.create()
+    await publish_folder(settings, by="test", why="the rules of a test")
     role = asyncio.create_task(run_proxy(settings))
     await until_ready(supervised, role)
     assert await answer_of(f"http://{listen}/_gateway/ready") == 200
@@ -60,11 +64,23 @@ async def test_a_proxy_serves_until_its_supervisor_is_gone(make_settings, stores
         await answer_of(f"http://{listen}/_gateway/ready")
 
 
-async def test_a_proxy_without_its_ledger_ends_before_it_says_it_serves(make_settings, supervised):
+@pytest.mark.parametrize("run", [run_proxy, run_control])
+async def test_a_process_without_its_ledger_waits_and_does_not_say_that_it_serves(
+    make_settings, supervised, capfd, run
+):
     settings = make_settings(redis_url="redis://127.0.0.1:9", redis_timeout_ms="50")
-    with pytest.raises(GatewayError):
-        await run_proxy(settings)
-    assert supervised.recv(16) == b""
+    role = asyncio.create_task(run(settings))
+    said = ""
+    async with asyncio.timeout(20):
+        while "this process serves nobody" not in said:
+            await asyncio.sleep(0.01)
+            said += capfd.readouterr().err
+    assert not role.done()
+    with pytest.raises(BlockingIOError):
+        supervised.recv(16)
+    role.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await role
 
 
 async def test_the_control_process_serves_administration_and_runs_the_workers(
