@@ -20,6 +20,7 @@ from gateway.cli.output import (
     run_or_exit,
     settings_or_exit,
 )
+from gateway.compose.audit_stops import stop_recorder
 from gateway.compose.control import open_emergency
 from gateway.control.emergency import (
     EmergencyRequestError,
@@ -112,12 +113,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 async def _stop(settings: Settings, asked: Stop, *, host_only: bool) -> Outcome:
-    async with open_emergency(settings) as emergency:
+    record = stop_recorder(settings)
+    async with open_emergency(settings, put_on_record=record) as emergency:
         return await emergency.stop(asked, host_only=host_only)
 
 
 async def _restore(settings: Settings, scope: Scope, *, host_only: bool) -> Outcome:
-    async with open_emergency(settings) as emergency:
+    record = stop_recorder(settings)
+    async with open_emergency(settings, put_on_record=record) as emergency:
         return await emergency.restore(scope, host_only=host_only)
 
 

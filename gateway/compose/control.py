@@ -14,6 +14,7 @@ from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.control_wakeups import RedisControlWakeups
 from gateway.adapters.system import SystemClock
 from gateway.admission.control_ports import ControlReading
+from gateway.compose.audit_stops import TripRecorder
 from gateway.compose.rules import LiveRules
 from gateway.compose.stores import ledger_shards, open_journal_client
 from gateway.control.bundle import seen_of
@@ -22,7 +23,7 @@ from gateway.domain.observer import CallsCut, Observer
 from gateway.proxy.running_calls import RunningCalls
 from gateway.settings import Settings
 from gateway.workers.control_watch import ControlWatch, NoWakeups
-from gateway.workers.emergency import Emergency
+from gateway.workers.emergency import Emergency, PutOnRecord
 from gateway.workers.emergency_trips import EmergencyTrips
 
 _WATCHING_S = 0.25
@@ -72,7 +73,7 @@ async def open_trips(
             LedgerBalances(client, shards),
             lambda: watch.reading,
             clock,
-            observer,
+            TripRecorder(settings, observer),
         )
         try:
             yield trips
@@ -82,17 +83,18 @@ async def open_trips(
 
 @asynccontextmanager
 async def open_emergency(
-    settings: Settings, clock: Clock | None = None
+    settings: Settings, clock: Clock | None = None, put_on_record: PutOnRecord | None = None
 ) -> AsyncIterator[Emergency]:
     """Stops, restores and says what is stopped; more patient with a slow ledger than any call."""
     files, clock = host_stops(settings), clock or SystemClock()
     if settings.redis_url is None:
-        yield Emergency(None, files, clock)
+        yield Emergency(None, files, clock, put_on_record=put_on_record)
         return
     url = settings.redis_url.get_secret_value()
     client = connect(url, timeout_s=_STOPPING_S, connect_timeout_s=_STOPPING_S)
     try:
-        yield Emergency(RedisLedgerControl(client, ledger_shards(settings)), files, clock)
+        control = RedisLedgerControl(client, ledger_shards(settings))
+        yield Emergency(control, files, clock, put_on_record=put_on_record)
     finally:
         await close(client)
 

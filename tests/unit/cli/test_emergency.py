@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
+from gateway.adapters.files.audit_spool import FileSpool
 from gateway.cli.emergency import app, parse_duration
 from gateway.control.emergency import EmergencyRequestError
 
@@ -95,3 +96,25 @@ def test_times_are_written_as_people_write_them():
     for text in ("", "2", "h", "-1h", "1.5h", "0h", "2 h"):
         with pytest.raises(EmergencyRequestError):
             parse_duration(text)
+
+
+def test_each_stop_is_on_record_on_this_host_even_where_no_table_can_be_reached(
+    run, state, monkeypatch
+):
+    monkeypatch.setenv("GATEWAY_DYNAMODB_ENDPOINT", "http://127.0.0.1:9")
+    run("stop", "--reason", "drill", "--by", "ada", "--for", "1h")
+    run("restore")
+    stopped, restored = FileSpool(state / "audit" / "spool.jsonl").waiting()
+    assert (stopped.action, stopped.resource) == ("emergency.stop", "platform")
+    assert stopped.context["by"] == "ada"
+    assert stopped.context["reason"] == "drill"
+    assert restored.action == "emergency.restore"
+
+
+def test_a_stop_that_cannot_be_put_on_record_stands_and_says_so(run, state):
+    state.mkdir()
+    (state / "audit").write_text("in the way")
+    done = run("stop", "--reason", "drill")
+    assert done.exit_code == 0
+    assert status(run)["stopped"]
+    assert "audit entry" in done.stderr

@@ -3,6 +3,8 @@ import ssl
 
 import pytest
 
+from gateway.adapters.redis.bundle_store import RedisBundleStore
+from gateway.adapters.redis.connection import connect
 from gateway.compose.proxy import (
     home_region,
     load_rules,
@@ -15,6 +17,7 @@ from gateway.domain.errors import GatewayError
 from gateway.proxy.server import listen
 from tests.fakes.data_plane import Connection
 from tests.fakes.observers import RememberingObserver
+from tests.fakes.rules import bundle
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,9 @@ async def test_the_data_plane_stands_without_asking_anyone_but_the_ledger(
 ):
     settings = make_settings(redis_url=valkey_url, dynamodb_endpoint="http://127.0.0.1:9")
     observer = RememberingObserver()
+    client = connect(valkey_url, timeout_s=5)
+    await RedisBundleStore(client).publish(bundle(), expected=0, at_least=1)
+    await client.aclose()
     async with open_data_plane(settings, observer) as plane:
         listener = await listen(plane.server, host="127.0.0.1", port=0, tls=None)
         port = listener.sockets[0].getsockname()[1]
