@@ -1,15 +1,15 @@
-"""The record of a call that was refused: so that another policy can be tried on it."""
+"""The records of calls that cost nothing, so that another policy can be tried on all calls."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from gateway.admission.settlement import CallContext, draft_record
+from gateway.admission.settlement import Admitted, CallContext, draft_record, unsettled_record
 from gateway.domain.money import NanoUsd
 from gateway.domain.reason import Reason
-from gateway.domain.record import REFUSED, CallStatus, UsageRecord
+from gateway.domain.record import ADMITTED_LOCALLY, REFUSED, RELEASED, CallStatus, UsageRecord
 from gateway.domain.reservation import Rank
 
 BY_POLICY = frozenset(
@@ -48,4 +48,24 @@ def refused_record(
         decision=REFUSED,
         reason=reason.value,
         error=detail,
+    )
+
+
+def released_record(
+    admitted: Admitted, *, http_status: int | None, settled_at: datetime
+) -> UsageRecord:
+    """An admitted call of which it is certain that it was not billed: upstream did not take it."""
+    draft = unsettled_record(admitted)
+    released = settled_at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return replace(
+        draft,
+        settled_at=released.replace("+00:00", "Z"),
+        cost_usd=Decimal(0),
+        cost_nano_usd=NanoUsd(0),
+        exact=True,
+        estimate_reason=None,
+        rank=Rank.MEASURED.value,
+        status=CallStatus.UPSTREAM_ERROR if http_status else CallStatus.GATEWAY_ERROR,
+        http_status=http_status,
+        decision=ADMITTED_LOCALLY if admitted.is_local else RELEASED,
     )

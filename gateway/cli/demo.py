@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +22,10 @@ from gateway.compose.demo import (
     HandKeys,
     issue_hand_keys,
     issue_traffic_keys,
-    traffic_report,
+    run_demo,
     write_policy,
 )
+from gateway.compose.demo_steering import Shown
 from gateway.compose.host import RunningHost, free_address, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.sandbox import SandboxParts, sandbox
@@ -44,7 +46,7 @@ def demo(
 ) -> None:
     """Show the gateway at work: no account, no root, no Docker; nothing is left behind.
 
-    Exits with 1 if the three books do not agree.
+    Exits with 1 if the three books do not agree, or anything else shown is not as it should be.
     """
     forget_aws_account()
     run_until_done(_demo(serve_on=not once and not os.environ.get("CI")))
@@ -73,10 +75,11 @@ async def _demo(*, serve_on: bool) -> None:
         hand_keys = await issue_hand_keys(settings)
         traffic_keys = await issue_traffic_keys(settings)
         console.print("Stock boto3 clients are calling …")
-        report = await traffic_report(settings, parts, traffic_keys, f"http://{host.listen}")
-        print_report(console, report)
+        report = await run_demo(settings, parts, traffic_keys, f"http://{host.listen}")
+        print_report(console, report.traffic)
+        print_steering(console, report.shown)
         _print_addresses(console, settings, host, parts, hand_keys)
-        if not report.books_agree:
+        if not report.is_right:
             raise typer.Exit(1)
         if serve_on:
             await _serve_on(console)
@@ -122,6 +125,15 @@ def print_report(console: Console, report: TrafficReport) -> None:
         f"{verdict}: ledger - bill = {report.difference_usd:f} USD "
         "(each call is rounded up once, to a nano-dollar)."
     )
+
+
+def print_steering(console: Console, shown: Sequence[Shown]) -> None:
+    """Shows what an operator did while the gateway served, and what came of it."""
+    console.print("\nWhile it serves:")
+    for one in shown:
+        mark = "" if one.is_right else "NOT AS IT SHOULD BE: "
+        line = f"  {mark}{one.what}\n    {one.result}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_addresses(

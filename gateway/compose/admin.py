@@ -23,7 +23,6 @@ from gateway.compose.audit import make_audit_trail, verify_chain
 from gateway.compose.control import open_emergency
 from gateway.compose.identity import open_admin_gate
 from gateway.compose.prices import open_prices
-from gateway.compose.proxy import server_tls
 from gateway.compose.publishing import Publishing, open_publishing
 from gateway.compose.stores import (
     Tables,
@@ -37,6 +36,7 @@ from gateway.compose.stores import (
     open_ledger,
     open_tables,
 )
+from gateway.compose.tls import server_tls
 from gateway.control.revocations import LedgerRevocations
 from gateway.domain.observer import Observer
 from gateway.policy.findings import Finding

@@ -18,15 +18,11 @@ from gateway.adapters.dynamodb.usage_history import DynamoUsageHistory
 from gateway.adapters.redis.balance_reader import RedisBalanceReader
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.system import SystemClock
+from gateway.compose.demo_steering import Shown, Steering
+from gateway.compose.keys import open_keys_by_hand
 from gateway.compose.sandbox import SandboxParts
-from gateway.compose.stores import (
-    Tables,
-    ledger_shards,
-    make_key_material,
-    make_sealer,
-    open_tables,
-)
-from gateway.control.keys import KeyRequest, NewKey, create_key
+from gateway.compose.stores import Tables, ledger_shards, open_tables
+from gateway.control.keys import KeyRequest, NewKey
 from gateway.domain.call import Operation
 from gateway.domain.money import to_usd
 from gateway.sandbox.books import Book, TrafficReport, make_report
@@ -41,6 +37,9 @@ from gateway.settings import Settings
 
 ORG = "demo"
 _TEAMS: Mapping[str, str] = {"ada": "search", "bob": "search", "cem": "support", "dora": "support"}
+_POLICY_FILE = "demo.yaml"
+_EDIT = ("limit_usd: 0.10", "limit_usd: 0.50")
+_STEERED = "cem"
 _BOOKS_WITHIN_S = 20.0
 
 
@@ -52,10 +51,23 @@ class HandKeys:
     administrator: NewKey = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport:
+    """Everything the demo has to show: its traffic with the books, and what an operator did."""
+
+    traffic: TrafficReport
+    shown: tuple[Shown, ...]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everything is as it should be."""
+        return self.traffic.books_agree and all(one.is_right for one in self.shown)
+
+
 def write_policy(folder: Path) -> Path:
     """Writes the demo's policy into the folder, and says which folder that is."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "demo.yaml").write_text(TRAFFIC_POLICY.format(org=ORG))
+    (folder / _POLICY_FILE).write_text(TRAFFIC_POLICY.format(org=ORG))
     return folder
 
 
@@ -87,24 +99,36 @@ async def issue_traffic_keys(settings: Settings) -> tuple[TrafficKey, ...]:
 
 @asynccontextmanager
 async def _issuing(settings: Settings) -> AsyncIterator[Callable[..., Awaitable[NewKey]]]:
-    """Issues keys as `key create` would."""
-    sealer, now = make_sealer(settings), SystemClock().now()
-    async with open_tables(settings) as tables:
+    """Issues keys as `key create` does, on the record."""
+    async with open_keys_by_hand(settings) as door:
 
         async def issue(**wanted: Any) -> NewKey:
-            request = KeyRequest(created_by="demo", **wanted)
-            return await create_key(tables.keys, sealer, request, make_key_material(), now)
+            return await door.create(KeyRequest(created_by="demo", **wanted), SystemClock().now())
 
         yield issue
 
 
-async def traffic_report(
+async def run_demo(
     settings: Settings, parts: SandboxParts, keys: tuple[TrafficKey, ...], url: str
-) -> TrafficReport:
-    """Runs the traffic, waits until the books are complete, and puts them side by side."""
+) -> DemoReport:
+    """Runs the traffic, steers the gateway while it serves, and puts the books side by side."""
     region = settings.region or "us-east-1"
     started = SystemClock().now()
     saw = await asyncio.to_thread(run_traffic, url, keys, region=region)
+    key = next(key for key in keys if key.user == _STEERED)
+    steering = Steering(settings, key, url, org=ORG)
+    shown = (
+        await steering.edit_policy(settings.policies / _POLICY_FILE, *_EDIT),
+        *await steering.stop_and_restore(),
+    )
+    traffic = await _compare_books(settings, parts, saw, started)
+    return DemoReport(traffic=traffic, shown=(*shown, await steering.verify_audit()))
+
+
+async def _compare_books(
+    settings: Settings, parts: SandboxParts, saw: tuple[ClientSaw, ...], started: datetime
+) -> TrafficReport:
+    """Waits until the books are complete, and puts them side by side."""
     client = connect(parts.redis_url, timeout_s=5, connect_timeout_s=5)
     try:
         async with open_tables(settings) as tables, aiohttp.ClientSession() as session:

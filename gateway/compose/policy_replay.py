@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from gateway.adapters.dynamodb.usage_history import DynamoUsageHistory
+from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.compose.prices import open_prices
 from gateway.compose.refusals import open_refusal_stream
-from gateway.compose.stores import open_tables
+from gateway.compose.stores import ledger_shards, open_journal_client, open_tables
 from gateway.control.policy_replay import Replay, Replayed
 from gateway.control.recorded_call import RecordedCall, UnreplayableRecordError, recorded_call
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.ids import PolicyVersion
+from gateway.journal.codec import (
+    POSTED_AT,
+    UnreadableDocumentError,
+    decode_document,
+    posted_at,
+)
 from gateway.policy.parse import PolicySet
 from gateway.settings import Settings
 
@@ -52,9 +59,14 @@ async def replay_policies(settings: Settings, question: ReplayQuestion) -> Repla
     _, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
     calls: list[RecordedCall] = []
     unreadable: list[str] = []
+    seen: set[Any] = set()
     async for document in _documents(settings, question):
         if question.org is not None and document.get("org") != question.org:
             continue
+        name = document.get("request_id")
+        if name in seen:  # it was brought to its table while this looked
+            continue
+        seen.add(name)
         try:
             call = recorded_call(document, catalogue)
         except UnreplayableRecordError as exc:
@@ -81,11 +93,27 @@ async def _documents(settings: Settings, question: ReplayQuestion) -> AsyncItera
         for day in _days(question.history, question.until):
             async for document in history.of_day(day):
                 yield document
+        async for document in _unflushed(settings):
+            yield document
     # A refusal is written moments after it was decided.
     late = question.until + timedelta(minutes=5)
     async with open_refusal_stream(settings) as refusals:
         async for document in refusals.between(question.since, late):
             yield document
+
+
+async def _unflushed(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """The records that are still on their way to the table."""
+    async with open_journal_client(settings) as client:
+        for keys in ledger_shards(settings):
+            async for entry in RedisJournalStream(client, "replay", keys=keys).peek():
+                try:
+                    document = decode_document(entry.document)
+                except UnreadableDocumentError:
+                    continue  # the flusher puts it among the dead letters
+                if entry.posted_ms is not None:
+                    document[POSTED_AT] = posted_at(entry.posted_ms)
+                yield document
 
 
 def read_records(path: Path) -> Sequence[dict[str, Any]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from gateway.adapters.bedrock.credentials import UpstreamCredentials
 from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
 from gateway.adapters.files.host_channel import HostChannel
 from gateway.adapters.files.policies import read_policy_folder
 from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerState
 from gateway.adapters.redis.ledger import HOLD_TTL_MS
@@ -49,7 +48,10 @@ from gateway.proxy.running_calls import RunningCalls
 from gateway.proxy.server import DataPlaneServer, ServerBounds
 from gateway.proxy.settle import Settle
 from gateway.settings import Settings
+from gateway.workers.backlog_watcher import BacklogWatcher
 from gateway.workers.control_watch import ControlWatch
+from gateway.workers.emergency_trips import EmergencyTrips
+from gateway.workers.refusal_writer import RefusalWriter
 
 _LONGEST_DRAIN_S = 300.0
 
@@ -77,50 +79,15 @@ async def open_data_plane(
 ) -> AsyncIterator[DataPlane]:
     """A data plane while the context lives, not listening yet. `stops` None: it has its own."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(open_guarded_ledger(settings, observer))
-        keys = await stack.enter_async_context(open_key_directory(settings, clock, observer))
-        authenticate = await stack.enter_async_context(_open_authenticate(settings, keys, clock))
-        upstream = await stack.enter_async_context(_open_upstream(settings, clock))
-        rules = await stack.enter_async_context(open_rules(settings, observer))
-        watch = await stack.enter_async_context(open_control_watch(settings, observer, clock))
-        trips = await stack.enter_async_context(open_trips(settings, watch, observer, clock))
-        calls, running = Calls(), RunningCalls(stops or watch)
-        heed(watch, running, rules, keys, observer)
-        outbox = await stack.enter_async_context(open_outbox(settings, ledger, observer, clock))
-        backlog = await stack.enter_async_context(open_backlog(settings))
-        local = _local_admission(settings, stops or watch, outbox, clock)
-        shorten = shortening(lambda: backlog.level)
-        settle = Settle(ledger, outbox, calls, observer, clock, shorten=shorten, left=local.left)
-        identify = Identify(read_catalogue(settings.models), Profiles(upstream, clock))
-        refusals = await stack.enter_async_context(open_refusals(settings, observer))
-        admit = Admit(
-            rules.current,
-            ledger,
-            clock,
-            refresh=rules.refresh,
-            release=settle.release,
-            hold_ttl_ms=HOLD_TTL_MS,
-            is_journal_full=closing(settings, lambda: backlog.level),
-            shorten=shorten,
-            local=local,
-            heard=trips.heard,
-        )
-        stages = Stages(
-            accept=Accept(_accept_bounds(settings), clock),
-            authenticate=authenticate,
-            identify=identify,
-            admit=NotingAdmit(admit, rules.current, clock, refusals.take),
-            forward=Forward(upstream),
-            relay=_make_relay(settings, clock),
-            settle=settle,
-            browse=Browse(rules.current, identify, upstream),
-        )
-        health = Health(lambda: not calls.is_draining, lambda: _troubles(ledger, outbox, rules))
+    async with _open_parts(settings, observer, clock) as parts:
+        watch, calls = parts.watch, Calls()
+        running = RunningCalls(stops or watch)
+        heed(watch, running, parts.rules, parts.keys, observer)
+        local = _local_admission(settings, stops or watch, parts.outbox, clock)
         handler = Handler(
-            stages,
+            _make_stages(settings, parts, calls, local, observer, clock),
             calls,
-            health,
+            Health(lambda: not calls.is_draining, lambda: _troubles(parts)),
             BodyBudget(settings.max_inflight_body_bytes),
             running,
             observer=observer,
@@ -131,11 +98,95 @@ async def open_data_plane(
         yield DataPlane(
             server=DataPlaneServer(handler, _server_bounds(settings), ids),
             calls=calls,
-            ledger=ledger,
-            outbox=outbox,
+            ledger=parts.ledger,
+            outbox=parts.outbox,
             watch=watch,
             running=running,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a data plane stands on, open."""
+
+    ledger: GuardedLedger
+    keys: CachingKeyDirectory
+    authenticate: Authenticate
+    upstream: Upstream
+    rules: LiveRules
+    watch: ControlWatch
+    trips: EmergencyTrips
+    outbox: OutboxWriter
+    backlog: BacklogWatcher
+    refusals: RefusalWriter
+
+
+@asynccontextmanager
+async def _open_parts(
+    settings: Settings, observer: Observer, clock: Clock
+) -> AsyncIterator[_Parts]:
+    async with AsyncExitStack() as stack:
+        opened = stack.enter_async_context
+        ledger = await opened(open_guarded_ledger(settings, observer))
+        keys = await opened(open_key_directory(settings, clock, observer))
+        watch = await opened(open_control_watch(settings, observer, clock))
+        yield _Parts(
+            ledger=ledger,
+            keys=keys,
+            authenticate=await opened(_open_authenticate(settings, keys, clock)),
+            upstream=await opened(_open_upstream(settings, clock)),
+            rules=await opened(open_rules(settings, observer)),
+            watch=watch,
+            trips=await opened(open_trips(settings, watch, observer, clock)),
+            outbox=await opened(open_outbox(settings, ledger, observer, clock)),
+            backlog=await opened(open_backlog(settings)),
+            refusals=await opened(open_refusals(settings, observer)),
+        )
+
+
+def _make_stages(  # noqa: PLR0917 - what the stages share
+    settings: Settings,
+    parts: _Parts,
+    calls: Calls,
+    local: LocalAdmission,
+    observer: Observer,
+    clock: Clock,
+) -> Stages:
+    rules, ledger, refused = parts.rules, parts.ledger, parts.refusals.take
+    shorten = shortening(lambda: parts.backlog.level)
+    settle = Settle(
+        ledger,
+        parts.outbox,
+        calls,
+        observer,
+        clock,
+        shorten=shorten,
+        left=local.left,
+        released=refused,
+    )
+    admit = Admit(
+        rules.current,
+        ledger,
+        clock,
+        refresh=rules.refresh,
+        release=settle.release,
+        hold_ttl_ms=HOLD_TTL_MS,
+        is_journal_full=closing(settings, lambda: parts.backlog.level),
+        shorten=shorten,
+        local=local,
+        heard=parts.trips.heard,
+    )
+    identify = Identify(read_catalogue(settings.models), Profiles(parts.upstream, clock))
+    return Stages(
+        accept=Accept(_accept_bounds(settings), clock),
+        authenticate=parts.authenticate,
+        identify=identify,
+        admit=NotingAdmit(admit, rules.current, clock, refused),
+        forward=Forward(parts.upstream),
+        relay=_make_relay(settings, clock),
+        settle=settle,
+        browse=Browse(rules.current, identify, parts.upstream),
+    )
 
 
 @asynccontextmanager
@@ -177,23 +228,13 @@ def load_rules(settings: Settings) -> Rules:
     )
 
 
-def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """TLS of a listener: 1.2 and newer, HTTP/1.1 only, so that HTTP/2 clients fail at once."""
-    if cert is None or key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _troubles(ledger: GuardedLedger, outbox: OutboxWriter, rules: LiveRules) -> tuple[str, ...]:
+def _troubles(parts: _Parts) -> tuple[str, ...]:
     """What does not work, though this process serves what it can."""
+    trouble = parts.rules.trouble
     said = {
-        "the ledger is away": ledger.state is not BreakerState.CLOSED,
-        "the outbox cannot write": not outbox.is_writing,
-        f"the rules are old: {rules.trouble}": rules.trouble != "",
+        "the ledger is away": parts.ledger.state is not BreakerState.CLOSED,
+        "the outbox cannot write": not parts.outbox.is_writing,
+        f"the rules are old: {trouble}": trouble != "",
     }
     return tuple(trouble for trouble, is_so in said.items() if is_so)
 

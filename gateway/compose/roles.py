@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, closing
 
 from gateway.compose.admin import open_admin
 from gateway.compose.observers import make_observer
-from gateway.compose.proxy import DataPlane, open_data_plane, server_tls
+from gateway.compose.proxy import DataPlane, open_data_plane
 from gateway.compose.shutdown import CONNECTIONS_S, EndingTimes, ending_within
 from gateway.compose.signals import until_told_to_stop
 from gateway.compose.start import unless, until_ledger_answers
+from gateway.compose.tls import server_tls
 from gateway.compose.workers import run_workers
 from gateway.domain.observer import Observer
 from gateway.proxy.server import listen

@@ -11,22 +11,20 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from gateway.admission.judge import judge
-from gateway.admission.plan import make_plan
-from gateway.control.recorded_call import RecordedCall
+from gateway.control.recorded_call import RecordedCall, plan_of, quote_of
 from gateway.control.trial_ledger import TrialLedger
 from gateway.domain.attribution import call_scopes
 from gateway.domain.decision import Decision, Refuse
 from gateway.domain.ids import PolicyVersion, RequestId
 from gateway.domain.money import NanoUsd
-from gateway.domain.quote import PriceSheet, Quote
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Posting, Rank
 from gateway.policy.effective import EffectivePolicy, effective_policy
 from gateway.policy.parse import PolicySet
 
-_TTL_MS = 7 * 24 * 3_600_000
 _MOST_NAMED = 1_000
 
 
@@ -75,8 +73,11 @@ class Replayed:
 class Replay:
     """One pass over recorded calls under one policy.
 
-    `decided_by`: judge only calls that this edition decided; None: all. `home_accounts`: the
-    gateway's own AWS accounts.
+    `decided_by`: judge only calls that this edition decided, and count the others in the accounts
+    in which they were counted; None: judge all. `home_accounts`: the gateway's own AWS accounts.
+
+    What happened at the same millisecond, and when exactly a hold ended of which only the gateway's
+    clock is known, has no recorded order: there the order is taken that bears the records out.
     """
 
     def __init__(
@@ -90,19 +91,22 @@ class Replay:
         self._decided_by = decided_by
         self._ledger = TrialLedger()
         self._running: list[tuple[int, int, RecordedCall]] = []
+        self._ending: list[RecordedCall] = []
+        self._number = 0
         self.result = Replayed()
 
     def run(self, calls: Iterable[RecordedCall], judge_from_ms: int = 0) -> Replayed:
         """Decides all calls again. Those before `judge_from_ms` only count as what was spent."""
-        for number, call in enumerate(sorted(calls, key=_order)):
-            self._end_until(call.at_ms)
-            self._ledger.now_ms = call.at_ms
-            policy = self._policy(call)
-            if call.at_ms < judge_from_ms or not self._is_judged(call):
-                self._count(call, policy)
-            else:
-                self._judge(number, call, policy)
-        self._end_until(None)
+        for at_ms, group in groupby(sorted(calls, key=_order), key=lambda call: call.at_ms):
+            self._end_until(at_ms)
+            self._ledger.now_ms = at_ms
+            waiting: list[RecordedCall] = []
+            for call in group:
+                if at_ms >= judge_from_ms and self._is_judged(call):
+                    waiting.append(call)
+                else:
+                    self._count(call)
+            self._judge_all(waiting)
         return self.result
 
     def _policy(self, call: RecordedCall) -> EffectivePolicy:
@@ -113,19 +117,94 @@ class Replay:
         same = self._decided_by is None or call.policy_version == self._decided_by
         return call.is_decided and same
 
-    def _judge(self, number: int, call: RecordedCall, policy: EffectivePolicy) -> None:
-        result = self.result
-        decision = self._decide(call, policy)
+    def _judge_all(self, waiting: list[RecordedCall]) -> None:
+        """Decides the calls of one millisecond, as they were decided if that can have been so.
+
+        What may have ended before them ends as late as their decisions allow.
+        """
+        while waiting:
+            left = [call for call in waiting if not self._judge(call, must_agree=True)]
+            if len(left) == len(waiting):
+                if not self._ending:
+                    break
+                self._end(self._ending.pop(0))
+            waiting = left
+        for call in waiting:
+            self._judge(call, must_agree=False)
+
+    def _judge(self, call: RecordedCall, *, must_agree: bool) -> bool:
+        """Decides a call again; False: the decision would be another, and nothing was done."""
+        decision = self._decide(call, must_agree=must_agree)
+        if decision is None:
+            return False
         now = decision.reason if isinstance(decision, Refuse) else None
+        result = self.result
         result.judged += 1
         result.admitted_before += call.refused_for is None
         result.admitted_now += now is None
         result.spent += call.charge_nano_usd
         if now is None:
-            heapq.heappush(self._running, (_end_of(call), number, call))
-        if now is call.refused_for:
+            self._runs(call)
+        if now is not call.refused_for:
+            self._note(call, decision)
+        return True
+
+    def _decide(self, call: RecordedCall, *, must_agree: bool) -> Decision | None:
+        policy = self._policy(call)
+        refusal = policy.refusal(call.model, call.operation, self._home_accounts)
+        if refusal is not None:
+            return refusal
+        plan = plan_of(call, policy)
+        if isinstance(plan, Refuse):
+            return plan
+        if must_agree and self._ledger.fits(plan) is not (call.refused_for is None):
+            return None
+        if must_agree and call.refused_for is not None:
+            # It is refused, which changes nothing: so it may be asked for what.
+            decision = judge(plan, quote_of(call), self._ledger.reserve(plan))
+            is_same = isinstance(decision, Refuse) and decision.reason is call.refused_for
+            return decision if is_same else None
+        return judge(plan, quote_of(call), self._ledger.reserve(plan))
+
+    def _count(self, call: RecordedCall) -> None:
+        """Adds to the accounts what the call took, without asking whether it may."""
+        self.result.counted += 1
+        if call.refused_for is not None:
             return
-        self._note(call, decision)
+        policy = self._policy(call)
+        plan = plan_of(call, policy)
+        if self._decided_by is None or isinstance(plan, Refuse) or not call.is_decided:
+            only = None if self._decided_by is None else call.accounts
+            self._ledger.spend(policy.budgets, call.at, call.charge_nano_usd, only)
+            return
+        self._ledger.hold(plan, call.accounts)
+        self._runs(call)
+
+    def _runs(self, call: RecordedCall) -> None:
+        heapq.heappush(self._running, (_end_of(call), self._number, call))
+        self._number += 1
+
+    def _end_until(self, at_ms: int) -> None:
+        """Ends the calls that ended before, and gathers those that may have."""
+        while self._running and self._running[0][0] <= at_ms:
+            self._ending.append(heapq.heappop(self._running)[2])
+        ended = [call for call in self._ending if _latest_end_of(call) < at_ms]
+        self._ending = [call for call in self._ending if _latest_end_of(call) >= at_ms]
+        for call in ended:
+            self._end(call)
+
+    def _end(self, call: RecordedCall) -> None:
+        """Turns a hold into its charge, never before what was decided already."""
+        self._ledger.now_ms = max(self._ledger.now_ms, _end_of(call))
+        is_new = call.refused_for is not None
+        posting = Posting(
+            request_id=call.request_id,
+            charge=NanoUsd(_assumed_cost(call) if is_new else call.charge_nano_usd),
+            tokens=call.expected_tokens if is_new else call.tokens,
+            rank=Rank.MEASURED,
+            record=b"{}",
+        )
+        self._ledger.post(posting)
 
     def _note(self, call: RecordedCall, decision: Decision) -> None:
         result, scope = self.result, _owner(call)
@@ -152,44 +231,6 @@ class Replay:
                     cost_nano_usd=call.charge_nano_usd,
                 )
             )
-
-    def _decide(self, call: RecordedCall, policy: EffectivePolicy) -> Decision:
-        refusal = policy.refusal(call.model, call.operation, self._home_accounts)
-        if refusal is not None:
-            return refusal
-        quote = _quote(call)
-        plan = make_plan(
-            request_id=call.request_id,
-            policy=policy,
-            quote=quote,
-            now=call.at,
-            draft=b"{}",
-            ttl_ms=_TTL_MS,
-        )
-        if isinstance(plan, Refuse):
-            return plan
-        return judge(plan, quote, self._ledger.reserve(plan))
-
-    def _count(self, call: RecordedCall, policy: EffectivePolicy) -> None:
-        """Adds to the budgets what the call cost, without asking whether it may."""
-        self.result.counted += 1
-        if call.refused_for is not None:
-            return
-        self._ledger.spend(policy.budgets, call.at, call.charge_nano_usd)
-
-    def _end_until(self, at_ms: int | None) -> None:
-        """Ends the calls that ended before, at the instants at which they did."""
-        while self._running and (at_ms is None or self._running[0][0] <= at_ms):
-            self._ledger.now_ms, _, call = heapq.heappop(self._running)
-            is_new = call.refused_for is not None
-            posting = Posting(
-                request_id=call.request_id,
-                charge=NanoUsd(_assumed_cost(call) if is_new else call.charge_nano_usd),
-                tokens=call.expected_tokens if is_new else call.tokens,
-                rank=Rank.MEASURED,
-                record=b"{}",
-            )
-            self._ledger.post(posting)
 
 
 def summary(result: Replayed) -> Mapping[str, object]:
@@ -222,21 +263,12 @@ def _end_of(call: RecordedCall) -> int:
     return call.ended_ms if call.refused_for is None else call.at_ms
 
 
+def _latest_end_of(call: RecordedCall) -> int:
+    return call.ended_by_ms if call.refused_for is None else call.at_ms
+
+
 def _assumed_cost(call: RecordedCall) -> int:
     return call.hold_nano_usd if call.expected_nano_usd is None else call.expected_nano_usd
-
-
-def _quote(call: RecordedCall) -> Quote:
-    return Quote(
-        hold_nano_usd=call.hold_nano_usd,
-        input_tokens_bound=0,
-        output_tokens_bound=call.output_tokens_bound,
-        expected_tokens=call.expected_tokens,
-        max_output_tokens=None,
-        inject_max_tokens=False,
-        sheet=PriceSheet(rows=()),
-        expected_nano_usd=call.expected_nano_usd,
-    )
 
 
 def _owner(call: RecordedCall) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from gateway.domain.ids import PolicyVersion
 from gateway.domain.reason import Reason
 
 
@@ -21,6 +22,7 @@ class GatewayError(Exception):
     `detail` is shown to the caller: what, where, and what was expected; never a secret, never a
     library's own text. Units: `retry_after_s` in seconds. `headers`: what the answer says beside
     its reason, such as the limits that were met. `decided_at_ms`: when the ledger refused.
+    `decided_by`: the edition of the policy that refuses.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class GatewayError(Exception):
         retry_after_s: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
         decided_at_ms: int | None = None,
+        decided_by: PolicyVersion | None = None,
     ) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
@@ -40,6 +43,7 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.headers = headers
         self.decided_at_ms = decided_at_ms
+        self.decided_by = decided_by
 
 
 class LedgerNotAskedError(GatewayError):

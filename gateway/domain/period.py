@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
 
 class Period(StrEnum):
     """How often a budget starts anew."""
@@ -37,7 +39,8 @@ def windows_at(period: Period, zone: ZoneInfo, at: datetime) -> tuple[Window, Wi
     """The window that holds the instant, and the one after it, by the zone's civil calendar.
 
     Hours are civil hours of the zone's offset at that time, so a day with a clock change has 23 or
-    25 of them. Weeks are ISO weeks. Raises: ValueError if `at` has no zone.
+    25 of them, and one of them is shorter where the clock is set by half an hour. Weeks are ISO
+    weeks. Raises: ValueError if `at` has no zone.
     """
     if at.tzinfo is None:
         raise ValueError("an instant must be aware of its zone")
@@ -59,10 +62,21 @@ def earlier_windows(
 
 
 def _window(period: Period, zone: ZoneInfo, at: datetime) -> Window:
-    local = at.astimezone(zone)
     if period is Period.HOUR:
         return _hour(zone, at)
-    day = local.date()
+    day, at_ms = at.astimezone(zone).date(), _reached_ms(at)
+    window = _calendar(period, zone, day)
+    # A clock that is set across midnight (St John's, 00:01 to 23:01) shows a day again that is
+    # over, or one that has not begun: a window that has ended does not come back.
+    if at_ms >= window.end_ms:
+        return _calendar(period, zone, day + timedelta(days=1))
+    if at_ms < window.start_ms:
+        return _calendar(period, zone, day - timedelta(days=1))
+    return window
+
+
+def _calendar(period: Period, zone: ZoneInfo, day: date) -> Window:
+    """The window that a day of the zone's calendar lies in."""
     if period is Period.DAY:
         first, after, label = day, day + timedelta(days=1), f"{day:%Y-%m-%d}"
     elif period is Period.WEEK:
@@ -77,22 +91,46 @@ def _window(period: Period, zone: ZoneInfo, at: datetime) -> Window:
 
 
 def _hour(zone: ZoneInfo, at: datetime) -> Window:
-    local = at.astimezone(zone)
-    into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-    start = at.astimezone(UTC) - into
+    """From one instant at which the zone's clock shows, or is about to show, a full hour."""
+    start = _full_hour(zone, at)
     end = start + timedelta(hours=1)
-    if start.astimezone(zone).utcoffset() != local.utcoffset():
-        # A clock change of half an hour (Lord Howe): the hour begins where the one before ends.
+    if _offset(zone, start) != _offset(zone, at):
+        # The clock was set within what looks like one hour: the window before goes on (Chatham,
+        # 02:45 to 03:45), or ended at that instant (Lord Howe, 02:00 to 02:30).
         before = _hour(zone, start)
-        start = max(start, datetime.fromtimestamp(before.end_ms / 1000, UTC))
+        if before.holds(_reached_ms(at)):
+            return before
+        start = datetime.fromtimestamp(before.end_ms / 1000, UTC)
+    last = end - timedelta(microseconds=1)
+    if _offset(zone, last) != _offset(zone, at):
+        # It will be set: the window ends at the first full hour that the clock shows afterwards.
+        end = _full_hour(zone, last)
+        if _offset(zone, end) != _offset(zone, last):
+            end += timedelta(hours=1)
     # The UTC hour makes the id of a repeated civil hour (clock set back) unique.
     return Window(id=f"{start:%Y-%m-%dT%H%M}Z", start_ms=_ms(start), end_ms=_ms(end))
+
+
+def _full_hour(zone: ZoneInfo, at: datetime) -> datetime:
+    """The last full hour before the instant, by the zone's offset at the instant."""
+    local = at.astimezone(zone)
+    into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    return at.astimezone(UTC) - into
+
+
+def _offset(zone: ZoneInfo, at: datetime) -> timedelta | None:
+    return at.astimezone(zone).utcoffset()
 
 
 def _midnight_ms(day: date, zone: ZoneInfo) -> int:
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     # A midnight that the clock change skips does not survive the round trip; its successor does.
     return _ms(midnight.astimezone(UTC))
+
+
+def _reached_ms(at: datetime) -> int:
+    """The millisecond that the instant lies in: the last one before midnight is not over yet."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _ms(at: datetime) -> int:

@@ -20,6 +20,13 @@ REFUSED = "refuse"
 """The `decision` of a call that did not run. Such records cost nothing and are in no account."""
 
 
+RELEASED = "release"
+"""The `decision` of a call that was admitted, and certainly not billed: its hold was released.
+
+It is noted beside the refusals, since what it took of a request rate stays taken.
+"""
+
+
 class CallStatus(Enum):
     """How the call ended, as the caller saw it."""
 

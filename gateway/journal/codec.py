@@ -36,6 +36,12 @@ EXPIRES = "_expires"
 
 VERSION = "_version"
 
+POSTED_AT = "posted_at"
+"""What a stored record says beside its own fields: when the ledger counted the charge.
+
+`settled_at` is the gateway's clock before it asked; only the ledger's own orders what it did.
+"""
+
 _MAX_ID_BYTES = 256
 _MAX_RANK = 999
 _MAX_INSTANT_LENGTH = 64
@@ -117,6 +123,12 @@ def version_of(document: Mapping[str, Any]) -> str:
     """
     settled_at = document.get("settled_at") or ""
     return f"{document['rank']:03d}|{document['cost_nano_usd']:019d}|{settled_at}"
+
+
+def posted_at(at_ms: int) -> str:
+    """The instant as a stored record has it. Units: milliseconds since the epoch."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_item(document: Mapping[str, Any]) -> Item:

@@ -12,11 +12,14 @@ class JournalEntry:
     """One entry of the usage stream: its position, and the record as the ledger stored it.
 
     `is_unheld`: the charge came without its hold and stands in no balance of the ledger yet.
+    `posted_ms`: when the ledger put the charge in the place of the hold, by its own clock; None
+    where the position does not say.
     """
 
     position: str
     document: bytes
     is_unheld: bool = False
+    posted_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from gateway.domain.attribution import call_scopes
 from gateway.domain.clock import Clock
 from gateway.domain.decision import Refuse
 from gateway.domain.errors import Fault, GatewayError, LedgerNotAskedError
-from gateway.domain.ids import RequestId
+from gateway.domain.ids import PolicyVersion, RequestId
 from gateway.domain.money import NanoUsd
 from gateway.domain.quote import Quote
 from gateway.domain.reason import Reason
@@ -38,7 +38,7 @@ from gateway.pricing.estimate import OutputLimitUnknown
 from gateway.pricing.price_book import PriceBook
 from gateway.pricing.quote import quote
 from gateway.proxy.admit_locally import LocalAdmission, PassedLocally
-from gateway.proxy.answer_headers import refusal_headers
+from gateway.proxy.answer_headers import policy_headers, refusal_headers
 from gateway.proxy.stage_values import AdmittedCall, IdentifiedCall
 
 _JOURNAL_RETRY_S = 5.0
@@ -128,7 +128,8 @@ class Admit:
         if self._local is not None and not isinstance(receipt, NotDecided):
             self._local.answered(asked.plan, receipt if isinstance(receipt, Granted) else None)
         if isinstance(decision, Refuse):
-            raise refused(decision, refusal_headers(asked.plan, decision))
+            version = asked.context.policy_version
+            raise refused(decision, version, refusal_headers(asked.plan, decision))
         return AdmittedCall(
             identified=identified,
             admitted=Admitted(
@@ -183,7 +184,7 @@ class Admit:
             seen=(*rules.seen, *key_editions(context.caller)),
         )
         if isinstance(plan, Refuse):
-            raise refused(plan)
+            raise refused(plan, policy.version, policy_headers(policy.version))
         return _Asked(rules=rules, context=context, plan=plan, at=at)
 
     async def _ask(self, asked: _Asked) -> Receipt | PassedLocally:
@@ -210,7 +211,7 @@ class Admit:
             raise error
         answer = self._local.decide(asked.plan, on_outage(asked.rules.policies, asked.plan.org))
         if isinstance(answer, Refuse):
-            raise refused(answer) from error
+            raise refused(answer, asked.context.policy_version) from error
         return answer
 
 
@@ -252,7 +253,7 @@ def resolve(rules: Rules, identified: IdentifiedCall, at: datetime) -> Effective
     policy = effective_policy(rules.policies, caller, scopes=scopes, at=at)
     refusal = policy.refusal(identified.model, identified.call.operation, rules.home_accounts)
     if refusal is not None:
-        raise refused(refusal)
+        raise refused(refusal, policy.version, policy_headers(policy.version))
     return policy
 
 
@@ -269,8 +270,8 @@ def _price(rules: Rules, identified: IdentifiedCall, at: datetime) -> Quote:
     return bound
 
 
-def refused(refusal: Refuse, headers: Headers = ()) -> GatewayError:
-    """A refusal as the error that carries it to the edge."""
+def refused(refusal: Refuse, version: PolicyVersion, headers: Headers = ()) -> GatewayError:
+    """A refusal by an edition of the policy, as the error that carries it to the edge."""
     fault = (
         Fault.GATEWAY
         if refusal.reason in (Reason.STALE_PLAN, Reason.LEDGER_UNAVAILABLE)
@@ -283,4 +284,5 @@ def refused(refusal: Refuse, headers: Headers = ()) -> GatewayError:
         retry_after_s=refusal.retry_after_s,
         headers=tuple(headers),
         decided_at_ms=refusal.at_ms,
+        decided_by=version,
     )

@@ -72,7 +72,8 @@ class NotingAdmit:
             region=region,
             facts=identified.facts,
             quote=price,
-            policy_version=rules.policies.version,
+            # By whose rules it was refused: newer ones may be in force since.
+            policy_version=error.decided_by or rules.policies.version,
             attribution=identified.attribution,
         )
         self._sink(refused_record(context, error.reason, error.detail, at=now))

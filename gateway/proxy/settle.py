@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.admission.ports import Ledger, Outbox, OwedEnding, Voiding
+from gateway.admission.refusal import released_record
 from gateway.admission.settlement import Ending, conclude, unsettled_record
 from gateway.domain.clock import Clock
 from gateway.domain.errors import Fault, GatewayError
@@ -92,7 +93,8 @@ class Settle:
 
     Units: `pauses_s` seconds before each further attempt while ledger and outbox are both away.
     `shorten` gives a record as the journal gets it, which has little room at times. `left` is told
-    of every call that has come to its end.
+    of every call that has come to its end, `released` of one that was certainly not billed; neither
+    may wait or raise.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Settle:
         pauses_s: Sequence[float] = _PAUSES_S,
         shorten: Callable[[UsageRecord], UsageRecord] = _whole,
         left: Callable[[AdmittedCall], None] = lambda _: None,
+        released: Callable[[UsageRecord], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._outbox = outbox
@@ -115,6 +118,7 @@ class Settle:
         self._pauses_s = pauses_s
         self._shorten = shorten
         self._left = left
+        self._released = released
 
     @asynccontextmanager
     async def hold(self, admitted: AdmittedCall) -> AsyncIterator[Hold]:
@@ -161,6 +165,13 @@ class Settle:
                 request_id=call.request_id,
                 operation=call.operation.value,
                 http_status=hold.http_status,
+            )
+            self._released(
+                released_record(
+                    hold.admitted.admitted,
+                    http_status=hold.http_status,
+                    settled_at=self._clock.now(),
+                )
             )
             return Voiding(request_id=call.request_id), fact
         ending = hold.ending or Ending(

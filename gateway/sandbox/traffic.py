@@ -29,6 +29,8 @@ HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SONNET = "anthropic.claude-3-5-sonnet-20240620-v1:0"
 NOVA = "amazon.nova-lite-v1:0"
 TITAN = "amazon.titan-text-lite-v1"
+CHEAP, TOO_DEAR = "Converse", "Converse, too dear"
+"""Two calls of cem's: one that any budget has room for, one that a day's budget has not."""
 _TOO_DEAR_OUTPUT_TOKENS = 8192
 _MOST_CALLS = 40
 
@@ -82,6 +84,12 @@ def run_traffic(url: str, keys: Sequence[TrafficKey], *, region: str) -> tuple[C
             for user, script in _SCRIPTS.items()
         ]
         return tuple(seen for one in running for seen in one.result())
+
+
+def run_call(url: str, key: TrafficKey, call: str, *, region: str) -> ClientSaw:
+    """Makes one call of its user's once more, by its name. Blocks. Raises: KeyError."""
+    step = dict(_SCRIPTS[key.user])[call]
+    return _work(url, key, ((call, step),), region)[0]
 
 
 _Script = Sequence[tuple[str, Step]]
@@ -168,9 +176,9 @@ _SCRIPTS: Mapping[str, _Script] = {
         ),
     ),
     "cem": (
-        ("Converse", converse(NOVA, _prompt("A cheap one.", output=50), 80)),
+        (CHEAP, converse(NOVA, _prompt("A cheap one.", output=50), 80)),
         (
-            "Converse, too dear",
+            TOO_DEAR,
             converse(SONNET, _prompt("As long as you can."), _TOO_DEAR_OUTPUT_TOKENS),
         ),
     ),

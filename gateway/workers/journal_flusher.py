@@ -21,7 +21,13 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import ComponentFailed, Observer, UnexpectedError
 from gateway.domain.reason import Reason
 from gateway.journal.batch import MAX_ACTIONS, full_jitter_s
-from gateway.journal.codec import UnreadableDocumentError, decode_document, version_of
+from gateway.journal.codec import (
+    POSTED_AT,
+    UnreadableDocumentError,
+    decode_document,
+    posted_at,
+    version_of,
+)
 from gateway.journal.late import late_charges
 from gateway.journal.ports import DeadLetters, JournalEntry, JournalStream, UsageTable
 
@@ -204,6 +210,8 @@ def _read(
         except UnreadableDocumentError as exc:
             letters.append((entry, str(exc)))
             continue
+        if entry.posted_ms is not None:
+            document[POSTED_AT] = posted_at(entry.posted_ms)
         documents.append(document)
         sources[id(document)] = entry
     return documents, sources, letters

@@ -211,7 +211,7 @@ class Supervisor:
             detail = f"did not act upon an emergency stop, silent for {silent_s:.1f} s; killed"
             self._observer.tell(ComponentFailed(component=name, detail=detail))
             _signal(line.process, signal.SIGKILL)
-        elif line.guard.falls_silent(now_s):
+        elif line.guard.falls_silent(now_s) and not self._stopping.is_set():
             detail = f"says nothing for {silent_s:.1f} s; left alone, as nothing new is stopped"
             self._observer.tell(ComponentFailed(component=name, detail=detail))
 

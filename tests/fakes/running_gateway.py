@@ -14,7 +14,7 @@ from typing import Any
 from gateway.adapters.redis.connection import Client, close, connect
 from gateway.adapters.system import SystemClock
 from gateway.admission.control_ports import StopKnowledge
-from gateway.compose.proxy import DataPlane, open_data_plane, server_tls
+from gateway.compose.proxy import DataPlane, open_data_plane
 from gateway.compose.publishing import publish_folder
 from gateway.compose.rebuild import open_builders
 from gateway.compose.stores import (
@@ -24,6 +24,7 @@ from gateway.compose.stores import (
     open_journal,
     open_tables,
 )
+from gateway.compose.tls import server_tls
 from gateway.control.keys import KeyRequest, NewKey, create_key
 from gateway.domain.observer import Fact, UnexpectedError
 from gateway.proxy.server import listen

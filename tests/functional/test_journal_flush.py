@@ -43,6 +43,9 @@ class SignallingTable:
         self._table = table
         self.was_written = asyncio.Event()
 
+    async def read(self, request_id):
+        return await self._table.read(request_id)
+
     async def write(self, documents):
         refused = await self._table.write(documents)
         self.was_written.set()
@@ -146,8 +149,9 @@ async def test_a_posted_call_can_be_read_at_once_and_reaches_the_table_within_a_
         await table.was_written.wait()
     flusher.stop()
     await running
-    assert await house.usage.read("call-1") == document_of("call-1")
-    assert await finder.find("call-1") == document_of("call-1")
+    stored = await house.usage.read("call-1")
+    assert {**document_of("call-1"), "posted_at": stored["posted_at"]} == stored
+    assert await finder.find("call-1") == stored
     assert await house.waiting() == 0
     assert house.observer.facts == []
 

@@ -11,16 +11,23 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from gateway.adapters.redis import control_state, functions, ledger, rebuild
+from gateway.adapters.redis import (
+    bundle_store,
+    control_state,
+    functions,
+    journal_stream,
+    ledger,
+    rebuild,
+)
 from gateway.adapters.redis.connection import connect
 from gateway.adapters.redis.functions import FunctionLibrary, read_library
 from gateway.sandbox.processes import start_valkey
-from tests.fakes import ledger_probes
+from tests.fakes import control_probes, ledger_probes
 from tests.fakes.ledger_history import History
 
 HISTORIES = 12
@@ -93,7 +100,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("reserve", "if known > seen then", "if known >= seen then"),
     ("reserve", "if known > seen then", "if false then"),
     ("reserve", "elseif seen > known then", "elseif false then"),
-    ("reserve", "    if stored[number] then\n", "    if false then\n"),
+    ("reserve", "if is_standing(stored[number], now_ms) then", "if false then"),
     ("control", "if version > known then", "if true then"),
     ("prelude", "return not until_ms or until_ms > now_ms", "return true"),
     ("prelude", "string.sub(stored, 1, #RESTORED) == RESTORED", "false"),
@@ -163,6 +170,31 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("rebuild", "redis.call('HSET', keys[number], 'posted', args[at]", "redis.call('HINCRBY', keys[number], 'posted', args[at]) redis.call('HSET', keys[number], 'ignored', args[at]"),
     ("rebuild", "redis.call('HDEL', keys[1], 'building')", ""),
     ("rebuild", "redis.call('HSET', keys[1], 'epoch', args[2])", ""),
+    ("rebuild", "redis.call('PEXPIRE', keys[number], args[at + 2])", ""),
+    ("rebuild", "if control[1] or control[2] ~= args[2] then return { args[1], '' } end", ""),
+    ("rebuild", "if control[1] or control[2] ~= args[2] then", "if control[2] ~= args[2] then"),
+    ("rebuild", "math.max(tonumber(control[3] or '0'), instant_ms(args[3]))", "instant_ms(args[3])"),
+    ("rebuild", "redis.call('HSET', keys[1], 'mark', text(mark_ms))", ""),
+    # Late charges, stops, rules, leases, the journal's trim.
+    ("unheld", "if is_new then redis.call('PEXPIRE', key, until_ms - now_ms) end", ""),
+    ("post", "if now < 0 then redis.call('HSET', claim.key, 'overrun', '0') end", ""),
+    ("prelude", "return digits and tonumber(digits)", "return nil"),
+    ("control", "(args[5] == 'reminder' and noted)", "false"),
+    ("control", "(args[5] == 'trip' and is_standing(noted, now_ms))", "false"),
+    ("control", "args[5] == 'trip' and is_standing(noted, now_ms)", "args[5] == 'trip' and noted"),
+    ("control", "if until_ms and until_ms < now_ms - STOP_NOTE_MS then", "if until_ms then"),
+    ("control", "if until_ms and until_ms < now_ms - STOP_NOTE_MS then", "if false then"),
+    ("control", "if leader and leader ~= args[1] then return { args[1], 0 } end", ""),
+    ("control", "redis.call('SET', keys[1], args[1], 'PX', args[2])", "redis.call('SET', keys[1], args[1])"),
+    ("bundle", "if stored[2] == args[1] then", "if false then"),
+    ("bundle", "if current ~= tonumber(args[2]) then", "if false then"),
+    ("bundle", "redis.call('GET', keys[3]) ~= args[5]", "false"),
+    ("bundle", "math.max(math.max(current, known) + 1, tonumber(args[3]))", "math.max(current + 1, tonumber(args[3]))"),
+    ("bundle", "math.max(math.max(current, known) + 1, tonumber(args[3]))", "math.max(current, known) + 1"),
+    ("bundle", "redis.call('HSET', keys[2], args[4], text)", ""),
+    ("journal", "if facts['pending'] > 0 then", "if false then"),
+    ("journal", "text(sequence + 1)", "text(sequence)"),
+    ("journal", "if not lowest or is_before(watermark, lowest) then", "if true then"),
 )  # fmt: skip
 
 
@@ -193,11 +225,9 @@ def loaded(library: FunctionLibrary):
     def read() -> FunctionLibrary:
         return library
 
-    with (
-        patch.object(ledger, "read_library", read),
-        patch.object(control_state, "read_library", read),
-        patch.object(rebuild, "read_library", read),
-    ):
+    with ExitStack() as stack:
+        for adapter in (ledger, control_state, rebuild, journal_stream, bundle_store):
+            stack.enter_context(patch.object(adapter, "read_library", read))
         yield
 
 
@@ -228,7 +258,7 @@ def _tests() -> list[tuple[str, Callable]]:
         return run
 
     return [
-        *((probe.__name__, probe) for probe in ledger_probes.PROBES),
+        *((probe.__name__, probe) for probe in (*ledger_probes.PROBES, *control_probes.PROBES)),
         *((f"history {seed}", history(seed)) for seed in range(HISTORIES)),
     ]
 

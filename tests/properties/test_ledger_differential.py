@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from gateway.adapters.redis.connection import connect
+from gateway.adapters.redis.connection import close, connect
 from gateway.admission.ports import Reassertion
 from gateway.domain.reservation import (
     Denied,
@@ -27,9 +27,9 @@ HISTORIES = max(1, int(os.environ.get("LEDGER_STEPS", "1500")) // STEPS)
 
 @pytest.fixture
 async def client(valkey_url):
-    client = connect(valkey_url, timeout_s=5)
+    client = connect(valkey_url, timeout_s=5, connect_timeout_s=5)
     yield client
-    await client.aclose()
+    await close(client)
 
 
 @pytest.mark.parametrize("seed", range(HISTORIES))
@@ -50,5 +50,6 @@ async def test_a_history_reaches_every_verdict(client):
         seen |= history.seen
     assert seen >= {
         Granted, Denied, NotDecided, *Obstacle, *PostVerdict, *VoidVerdict, *Reassertion,
-        "grown", "cut", "lease denied", "rolling denied", "failover", "beat", ("counted", True), ("counted", False),
+        "grown", "cut", "lease denied", "rolling denied", "failover", "beat",
+        ("counted", True), ("counted", False),
     } - {Obstacle.ROLLBACK}  # fmt: skip

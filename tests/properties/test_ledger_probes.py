@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.redis.connection import connect
-from tests.fakes.ledger_probes import PROBES
+from tests.fakes import control_probes, ledger_probes
 from tests.mutants.ledger_mutants import MUTANTS, mutated
+
+PROBES = (*ledger_probes.PROBES, *control_probes.PROBES)
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)

@@ -16,6 +16,8 @@ from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException
 
+from gateway.adapters.redis.prompt_connection import prompt
+
 _LOOK_EVERY_S = 0.2
 _FUNCTION_CALLS = frozenset({"FCALL", "FCALL_RO"})
 _KEYS_FROM = 3
@@ -43,6 +45,10 @@ class PatientCluster(redis.asyncio.RedisCluster):
     ) -> None:
         super().__init__(max_connections=max_connections, **options)
         self.commands_parser = _OwnKeys()  # type: ignore[assignment]  # what is used of it
+        kind = prompt(self.connection_kwargs["connection_class"])
+        self.connection_kwargs["connection_class"] = kind
+        for node in self.nodes_manager.startup_nodes.values():
+            node.connection_class = kind
         self._most = max_connections
         self._patience_s = patience_s
         self._look_every_s = look_every_s

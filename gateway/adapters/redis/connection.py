@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis.cluster import PatientCluster
+from gateway.adapters.redis.prompt_connection import prompt
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
 
@@ -61,6 +62,7 @@ def connect(
     if parts.scheme not in _SCHEMES:
         raise ValueError("a Redis URL starts with redis://, rediss:// or unix://")
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, timeout=timeout_s, **options)
+    pool.connection_class = prompt(pool.connection_class)
     return redis.asyncio.Redis.from_pool(pool)
 
 
@@ -187,7 +189,7 @@ def _connect_topology(parts: SplitResult, options: dict[str, Any], *, patience_s
         service_name=asked.service,
         sentinel_manager=sentinel,
         is_master=True,
-        connection_class=kind,
+        connection_class=prompt(kind),
         timeout=patience_s,
         db=asked.database,
         **options,

@@ -204,8 +204,12 @@ class RedisJournalStream:
 
 
 def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> JournalEntry:
+    text = position.decode()
     return JournalEntry(
-        position=position.decode(), document=_whole(fields), is_unheld=b"unheld" in fields
+        position=text,
+        document=_whole(fields),
+        is_unheld=b"unheld" in fields,
+        posted_ms=int(text.partition("-")[0]),  # the server's clock at the time of the write
     )
 
 

@@ -1,23 +1,21 @@
 import asyncio
-import ssl
 
 import pytest
 
-from gateway.adapters.redis.bundle_store import RedisBundleStore
-from gateway.adapters.redis.connection import connect
 from gateway.compose.proxy import (
     home_region,
     load_rules,
     open_data_plane,
     served_hosts,
-    server_tls,
 )
+from gateway.compose.publishing import publish_folder
+from gateway.compose.rebuild import open_builders
+from gateway.compose.stores import open_tables
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.errors import GatewayError
 from gateway.proxy.server import listen
 from tests.fakes.data_plane import Connection
 from tests.fakes.observers import RememberingObserver
-from tests.fakes.rules import bundle
 
 
 @pytest.mark.parametrize(
@@ -54,35 +52,24 @@ def test_rules_come_from_the_files_the_settings_name(make_settings, tmp_path):
         load_rules(make_settings())
 
 
-def test_tls_begins_at_1_2_and_offers_http_1_1_only(certificate):
-    context = server_tls(*certificate)
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode is ssl.CERT_NONE
-    assert server_tls(None, None) is None
-
-
-async def test_a_client_of_http_2_learns_at_once_that_this_is_not_its_server(certificate):
-    context = server_tls(*certificate)
-    server = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1", 0, ssl=context)
-    client = ssl.create_default_context(cafile=certificate[0])
-    client.set_alpn_protocols(["h2", "http/1.1"])
-    port = server.sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
-    assert await reader.read() == b""
-    writer.close()
-    server.close()
-    await server.wait_closed()
+@pytest.fixture
+async def ready_ledger(make_settings, stores, valkey_url):
+    """A ledger that has an epoch and rules, as others left it."""
+    settings, observer = make_settings(**stores), RememberingObserver()
+    async with open_tables(settings) as tables:
+        await tables.create()
+        async with open_builders(settings, tables, observer) as builders:
+            for builder in builders:
+                await builder.look()
+    await publish_folder(settings, by="test", why="the rules of a test")
+    return valkey_url
 
 
 async def test_the_data_plane_stands_without_asking_anyone_but_the_ledger(
-    make_settings, valkey_url
+    make_settings, ready_ledger
 ):
-    settings = make_settings(redis_url=valkey_url, dynamodb_endpoint="http://127.0.0.1:9")
+    settings = make_settings(redis_url=ready_ledger, dynamodb_endpoint="http://127.0.0.1:9")
     observer = RememberingObserver()
-    client = connect(valkey_url, timeout_s=5)
-    await RedisBundleStore(client).publish(bundle(), expected=0, at_least=1)
-    await client.aclose()
     async with open_data_plane(settings, observer) as plane:
         listener = await listen(plane.server, host="127.0.0.1", port=0, tls=None)
         port = listener.sockets[0].getsockname()[1]

@@ -53,6 +53,7 @@ def call(number, at_ms, **changes):
         policy_version=policies().version,
         at_ms=at_ms,
         ended_ms=at_ms + 500,
+        ended_by_ms=at_ms + 500,
         hold_nano_usd=NanoUsd(2_000_000),
         expected_nano_usd=NanoUsd(900_000),
         expected_tokens=60,
@@ -153,6 +154,7 @@ async def test_replaying_the_policy_that_was_live_reproduces_every_decision(hist
                 expected_tokens=tokens,
                 tokens=tokens,
                 ended_ms=at_ms + took,
+                ended_by_ms=at_ms + took,
             )
         )
     recorded = await decided_live(calls)

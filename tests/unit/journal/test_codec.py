@@ -79,6 +79,7 @@ def test_derived_attributes_serve_indexes_and_expiry():
     assert item["_owner"] == {"S": "org/acme/team/web/user/ada"}
     assert item["_at"] == {"S": "2026-11-22T01:30:00.000000Z"}
     assert item["_day"]["S"].startswith("2026-11-22#")
+    assert item["_org_day"] == {"S": f"acme#{item['_day']['S']}"}
     assert int(item["_expires"]["N"]) - instant_of(document_of()).timestamp() > 399 * 86_400
     assert item["time"] == {"S": "2026-11-21T23:30:00-02:00"}
 

@@ -395,9 +395,10 @@ def test_resolving_names_the_edition_that_decided():
 
 
 def test_a_refusal_keeps_its_detail_and_its_time_to_wait():
-    error = refused(Refuse(reason=Reason.RATE_LIMITED, detail="slow down", retry_after_s=3))
+    error = refused(Refuse(reason=Reason.RATE_LIMITED, detail="slow down", retry_after_s=3), "v1")
     assert (error.detail, error.retry_after_s, error.fault) == ("slow down", 3, Fault.CALLER)
-    assert refused(Refuse(reason=Reason.STALE_PLAN, detail="")).fault is Fault.GATEWAY
+    assert error.decided_by == "v1"
+    assert refused(Refuse(reason=Reason.STALE_PLAN, detail=""), "v1").fault is Fault.GATEWAY
 
 
 async def test_free_text_of_a_body_never_breaks_the_record():
