@@ -15,23 +15,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.by_hand import hand_lines
+from gateway.cli.by_hand import hand_lines, write_hand_file
 from gateway.cli.output import forget_aws_account, gateway_environment
 from gateway.cli.serve import run_until_done
 from gateway.compose.demo import (
-    HandKeys,
     issue_hand_keys,
     issue_traffic_keys,
     run_demo,
     write_policy,
 )
 from gateway.compose.demo_steering import Shown
-from gateway.compose.host import RunningHost, free_address, run_host
+from gateway.compose.host import free_address, run_host
 from gateway.compose.observers import make_observer
-from gateway.compose.sandbox import SandboxParts, sandbox
+from gateway.compose.sandbox import sandbox
 from gateway.compose.signals import until_told_to_stop
 from gateway.sandbox.books import TrafficReport
-from gateway.settings import Settings, load_settings
+from gateway.settings import load_settings
 
 _PREFIX = "demo_"
 _UNATTENDED_S = 900.0
@@ -78,7 +77,10 @@ async def _demo(*, serve_on: bool) -> None:
         report = await run_demo(settings, parts, traffic_keys, f"http://{host.listen}")
         print_report(console, report.traffic)
         print_steering(console, report.shown)
-        _print_addresses(console, settings, host, parts, hand_keys)
+        file = write_hand_file(directory, settings, host, hand_keys)
+        bill = f"The simulated Bedrock's own bill: {parts.bedrock_url}/_sim/bill"
+        for line in ("", *hand_lines(settings, host, hand_keys, file), bill):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         if not report.is_right:
             raise typer.Exit(1)
         if serve_on:
@@ -133,14 +135,6 @@ def print_steering(console: Console, shown: Sequence[Shown]) -> None:
     for one in shown:
         mark = "" if one.is_right else "NOT AS IT SHOULD BE: "
         line = f"  {mark}{one.what}\n    {one.result}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_addresses(
-    console: Console, settings: Settings, host: RunningHost, parts: SandboxParts, keys: HandKeys
-) -> None:
-    bill = f"The simulated Bedrock's own bill: {parts.bedrock_url}/_sim/bill"
-    for line in ("", *hand_lines(settings, host, keys), bill):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -11,17 +11,14 @@ import typer
 from gateway.cli.output import (
     AsJson,
     Config,
-    fail,
     print_json,
     print_rows,
     run_or_exit,
     settings_or_exit,
 )
-from gateway.compose.policies import read_policies
+from gateway.cli.policy_files import policies_or_exit
 from gateway.compose.publishing import rules_in_force
 from gateway.control.policy_diff import differences
-from gateway.documents.marked_yaml import DocumentError
-from gateway.policy.parse import PolicySet, parse_policies
 
 
 def run(
@@ -42,8 +39,10 @@ def run(
     settings = settings_or_exit(config)
     if before is not None and after is None:
         before, after = None, before
-    new = _parsed(after or settings.policies)
-    old = _parsed(before) if before is not None else run_or_exit(rules_in_force(settings))
+    new = policies_or_exit([after or settings.policies])
+    old = (
+        policies_or_exit([before]) if before is not None else run_or_exit(rules_in_force(settings))
+    )
     found = list(differences(old, new))
     if as_json:
         print_json([asdict(difference) for difference in found])
@@ -56,11 +55,3 @@ def run(
         typer.echo("No rule differs.")
     if found:
         raise typer.Exit(1)
-
-
-def _parsed(path: Path) -> PolicySet:
-    try:
-        return parse_policies(read_policies([path]))
-    except DocumentError as error:
-        typer.echo(str(error), err=True)
-        fail(f"{path} cannot be read")

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from gateway.cli.output import AsJson, Config, fail, print_json, print_rows, settings_or_exit
-from gateway.compose.policies import read_policies
+from gateway.cli.policy_files import policies_or_exit
 from gateway.compose.prices import open_prices
 from gateway.control.policy_explain import Explanation, explain
 from gateway.control.policy_trial import Trial, TrialRules, try_call
@@ -21,7 +21,6 @@ from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.errors import GatewayError
 from gateway.domain.money import format_usd
 from gateway.policy.cases import Given, When
-from gateway.policy.parse import parse_policies
 from gateway.settings import Settings
 
 
@@ -101,7 +100,7 @@ def _explained(trial: Trial, paths: list[Path], settings: Settings) -> Explanati
     try:
         prices, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
         rules = TrialRules(
-            policies=parse_policies(read_policies(paths)),
+            policies=policies_or_exit(paths),
             catalogue=catalogue,
             prices=prices,
             home_accounts=frozenset(settings.home_accounts),

@@ -19,13 +19,12 @@ from gateway.cli.output import (
     run_or_exit,
     settings_or_exit,
 )
-from gateway.compose.policies import read_policies
+from gateway.cli.policy_files import policies_or_exit
 from gateway.compose.policy_replay import ReplayAnswer, ReplayQuestion, replay_policies
 from gateway.compose.publishing import rules_in_force
 from gateway.control.policy_replay import Changed, Replayed, summary
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.money import NanoUsd, format_usd
-from gateway.policy.parse import PolicySet, parse_policies
 
 _SPAN = re.compile(r"([1-9]\d{0,3})([mhdw])")
 _UNITS = {
@@ -63,7 +62,11 @@ def run(
     now = datetime.now(UTC)
     begin, end = _instant(since, now), _instant(until, now) if until else now
     live = candidate is None
-    policies = run_or_exit(rules_in_force(settings)) if candidate is None else _parsed(candidate)
+    policies = (
+        run_or_exit(rules_in_force(settings))
+        if candidate is None
+        else policies_or_exit([candidate])
+    )
     question = ReplayQuestion(
         policies=policies,
         since=begin,
@@ -148,14 +151,6 @@ def _document(one: Changed) -> dict[str, object]:
         "detail": one.detail,
         "cost_nano_usd": one.cost_nano_usd,
     }
-
-
-def _parsed(path: Path) -> PolicySet:
-    try:
-        return parse_policies(read_policies([path]))
-    except DocumentError as error:
-        typer.echo(str(error), err=True)
-        fail(f"{path} cannot be read")
 
 
 def _instant(text: str, before: datetime) -> datetime:

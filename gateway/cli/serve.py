@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from gateway.cli.by_hand import hand_lines, urls
+from gateway.cli.by_hand import hand_lines, urls, write_hand_file
 from gateway.cli.output import forget_aws_account, gateway_environment, settings_or_exit
-from gateway.compose.demo import HandKeys, issue_hand_keys
+from gateway.compose.demo import issue_hand_keys
 from gateway.compose.host import NotReadyError, RunningHost, run_host
 from gateway.compose.observers import make_observer
 from gateway.compose.roles import run_control, run_proxy
@@ -125,7 +125,13 @@ async def _serve_sandbox(settings: Settings, *, config: Path | None) -> None:
         settings = load_settings(parts.environment, config)
         # Its stores and its master key are its own, so nobody else could issue keys for it.
         keys = await issue_hand_keys(settings)
-        await _serve_host(stack, settings, parts.environment, config, keys)
+
+        def for_hands(host: RunningHost) -> None:
+            file = write_hand_file(directory, settings, host, keys)
+            for line in hand_lines(settings, host, keys, file):
+                typer.echo(line)
+
+        await _serve_host(stack, settings, parts.environment, config, for_hands)
 
 
 async def _serve_host(
@@ -133,13 +139,13 @@ async def _serve_host(
     settings: Settings,
     environment: Mapping[str, str],
     config: Path | None,
-    keys: HandKeys | None = None,
+    then: Callable[[RunningHost], None] | None = None,
 ) -> None:
     observer = make_observer(settings, "supervisor")
     host = await stack.enter_async_context(run_host(settings, observer, environment, config=config))
     announce(settings, host)
-    for line in hand_lines(settings, host, keys) if keys is not None else ():
-        typer.echo(line)
+    if then is not None:
+        then(host)
     told = asyncio.create_task(until_told_to_stop())
     await asyncio.wait({told, host.ended}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()

@@ -83,7 +83,12 @@ async def damaged_outboxes(settings: Settings) -> dict[str, int]:
 
 
 async def measure_backlog(settings: Settings) -> tuple[Backlog, BacklogLevel]:
-    """How much waits now, and what level that is. Raises: GatewayError."""
+    """How much waits now on all shards, and the level of the fullest. Raises: GatewayError."""
+    bounds = backlog_bounds(settings)
     async with open_journal_client(settings) as client:
-        backlog = await RedisBacklog(client, ledger_shards(settings)).measure()
-    return backlog, level_of(backlog, backlog_bounds(settings), BacklogLevel.NORMAL)
+        shards = await RedisBacklog(client, ledger_shards(settings)).by_shard()
+    total = Backlog(
+        entries=sum(shard.entries for shard in shards),
+        size_bytes=sum(shard.size_bytes for shard in shards),
+    )
+    return total, max(level_of(shard, bounds, BacklogLevel.NORMAL) for shard in shards)

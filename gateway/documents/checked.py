@@ -78,6 +78,8 @@ def _problem(
             what = f"expected at most {bounds['max_length']} items, got {bounds['actual_length']}"
         case "tuple_type" | "list_type":
             what = f"expected a list, got {shown}"
+        case "string_type":
+            what = f"expected text (a name made of digits stands in quotes), got {shown}"
         case _:
             what = f"{_lower_first(detail['msg'])}, got {shown}"
     if detail["loc"][-1:] == ("[key]",):  # the key itself is wrong, not what stands under it
@@ -131,7 +133,9 @@ def _is_model(annotation: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str | int | Decimal | None):
+    if value is None:
+        return "nothing"
+    if isinstance(value, str | int | Decimal):
         text = repr(str(value) if isinstance(value, Decimal) else value)
         return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
     return "a mapping" if isinstance(value, dict) else "a list"

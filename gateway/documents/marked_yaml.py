@@ -106,7 +106,9 @@ def read_marked_yaml(text: str, file: str) -> MarkedDocument:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as exc:
         raise DocumentError((_syntax_problem(exc, text, file),)) from exc
-    except (yaml.YAMLError, UnicodeEncodeError) as exc:  # an unprintable character has no mark
+    except yaml.reader.ReaderError as exc:
+        raise DocumentError((_character_problem(exc, text, file),)) from exc
+    except (yaml.YAMLError, UnicodeEncodeError) as exc:
         raise DocumentError.at_top(file, f"not YAML: {exc}") from exc
     walk = _Walk(file)
     value = None if node is None else walk.value(node, ())
@@ -128,6 +130,14 @@ def _check_depth(text: str, file: str) -> None:
             raise DocumentError((Problem(file, _mark(event), what),))
 
 
+def _character_problem(exc: yaml.reader.ReaderError, text: str, file: str) -> Problem:
+    """libyaml counts the bytes before a character that may not stand in YAML."""
+    before = text.encode(errors="surrogatepass")[: exc.position].decode(errors="ignore")
+    lines = _LINE_END.split(before)
+    what = f"not YAML: the character U+{int(exc.character):04X} may not stand here"
+    return Problem(file, Mark(len(lines), len(lines[-1]) + 1), what)
+
+
 def _syntax_problem(exc: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     found, begun = exc.problem_mark or exc.context_mark, exc.context_mark
     where = Mark(1, 1) if found is None else Mark(found.line + 1, found.column + 1)
@@ -137,7 +147,11 @@ def _syntax_problem(exc: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     context = f" {exc.context}" if exc.context else ""
     if exc.context and begun is not None and begun.line + 1 != where.line:
         context += f" that begins in line {begun.line + 1}"
-    return Problem(file, where, f"not YAML: {exc.problem or 'it cannot be read'}{context}")
+    what = exc.problem or "it cannot be read"
+    if last[where.line - 1][where.column - 1 : where.column] == "\t":
+        what = "a tab stands here, and YAML is indented with spaces"
+        context = ""
+    return Problem(file, where, f"not YAML: {what}{context}")
 
 
 class _Walk:

@@ -6,7 +6,7 @@ no file allows is refused. Source: policies/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -45,6 +45,7 @@ __all__ = [  # what binds a call is asked for here, together with its limits
     "effective_policy",
 ]
 
+_MOST_TOLD = 8
 _KEPT_CALLS = 8192
 """How many different callers and scopes an edition remembers its answer for."""
 
@@ -126,7 +127,9 @@ class EffectivePolicy:
             return None
         return Refuse(
             reason=Reason.OPERATION_NOT_ALLOWED,
-            detail=f"the policy does not list {operation_name(operation)} in operations.allow",
+            detail=f"the policy does not list {operation_name(operation)} in operations.allow; "
+            f"use one that it lists ({_some(map(operation_name, sorted(self.operations)))}), "
+            "or have the policy changed",
         )
 
     def model_refusal(
@@ -147,13 +150,14 @@ class EffectivePolicy:
         if account and account not in home_accounts and account not in self.accounts:
             return Refuse(
                 reason=Reason.RESOURCE_NOT_ALLOWED,
-                detail=f"account {account} of {reference.text!r} is not in models.accounts",
+                detail=f"account {account} of {reference.text!r} is not in models.accounts; "
+                "use a resource of an account that is, or have the policy changed",
             )
         if reference.kind not in _NAMED_BY_MODEL and not self._endpoint_is_listed(reference.text):
             return Refuse(
                 reason=Reason.RESOURCE_NOT_ALLOWED,
                 detail=f"a {reference.kind.value} such as {reference.text!r} must be listed in "
-                "models.endpoints",
+                "models.endpoints; use one that is, or have the policy changed",
             )
         return None
 
@@ -164,14 +168,17 @@ class EffectivePolicy:
             if pattern is not None:
                 return Refuse(
                     reason=Reason.MODEL_NOT_ALLOWED,
-                    detail=f"model {model.base_id!r} is denied by {pattern!r} of models.deny",
+                    detail=f"model {model.base_id!r} is denied by {pattern!r} of models.deny; "
+                    "use another model, or have the policy changed",
                 )
         listed_itself = model.model is None and self._endpoint_is_listed(model.reference.text)
         if listed_itself or all(matches_any(one.patterns, names) for one in self.model_allow):
             return None
         return Refuse(
             reason=Reason.MODEL_NOT_ALLOWED,
-            detail=f"model {model.base_id!r} is not in models.allow",
+            detail=f"model {model.base_id!r} is not in models.allow; use one that every list has "
+            f"({'; '.join(_some(one.patterns) for one in self.model_allow)}), "
+            "or have the policy changed",
         )
 
     def _unknown_refusal(self, model: IdentifiedModel) -> Refuse | None:
@@ -179,7 +186,8 @@ class EffectivePolicy:
             return None
         return Refuse(
             reason=Reason.MODEL_UNKNOWN,
-            detail=f"model {model.base_id!r} is not in the catalogue: its price is unknown",
+            detail=f"model {model.base_id!r} is not in the catalogue: its price is unknown; "
+            "use another model, or have it added to the catalogue and the prices",
         )
 
     def _endpoint_is_listed(self, text: str) -> bool:
@@ -261,6 +269,13 @@ def _resolve(
             if section.operations.allow is not None
         ),
     )
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of the names, as many as a message has room for."""
+    listed = list(names)
+    more = ", …" if len(listed) > _MOST_TOLD else ""
+    return (", ".join(listed[:_MOST_TOLD]) or "none") + more
 
 
 def model_names(model: IdentifiedModel) -> tuple[str, ...]:

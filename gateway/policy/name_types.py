@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 from gateway.documents.checked import nearest
 from gateway.domain.call import Operation
 from gateway.domain.scope import is_scope_name
-from gateway.policy.scope_selector import ScopeText
+from gateway.policy.scope_selector import GEO_PREFIX, ScopeText
 from gateway.policy.value_types import AS_TEXT, brief, schema
 
 EVERYONE = "*"
@@ -18,7 +18,6 @@ EVERYONE = "*"
 
 _LIMIT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9])?")
 _PATTERN = re.compile(r"[A-Za-z0-9:/._*?+-]{1,256}")
-_GEO_PREFIX = re.compile(r"(us|eu|apac|jp|au|ca|sa|in|global|us-gov)\.")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 _CONTACT = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
@@ -51,7 +50,7 @@ def _pattern(value: str) -> str:
 
 
 def _model_pattern(value: str) -> str:
-    prefix = _GEO_PREFIX.match(value)
+    prefix = GEO_PREFIX.match(value)
     if prefix is not None:
         raise ValueError(
             "patterns are base ids and cover every profile: "
@@ -105,7 +104,7 @@ ModelPattern = Annotated[
     AfterValidator(_model_pattern),
     schema(
         type="string",
-        pattern=f"^(?!{_GEO_PREFIX.pattern}){_PATTERN.pattern}$",
+        pattern=f"^(?!{GEO_PREFIX.pattern}){_PATTERN.pattern}$",
         examples=["anthropic.claude-*", "amazon.nova-*", "*opus*"],
     ),
 ]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,6 +19,9 @@ _BELOW_ORG = tuple(
     for kind in ScopeKind
     if kind not in (ScopeKind.PLATFORM, ScopeKind.ORG, ScopeKind.USER)
 )
+GEO_PREFIX = re.compile(r"(us|eu|apac|jp|au|ca|sa|in|global|us-gov)\.")
+"""How the id of a geographic or global inference profile begins."""
+
 _SHOWN = 80
 
 
@@ -133,6 +137,11 @@ def _kind(text: str) -> ScopeKind:
 
 
 def _name(text: str, kind: str) -> str:
+    if kind == ScopeKind.MODEL.value and (prefix := GEO_PREFIX.match(text)) is not None:
+        raise ValueError(
+            "a model's scope is its base id and covers every profile: "
+            f"leave out {prefix[0]!r} in {text[:_SHOWN]!r}"
+        )
     name = model_scope_name(text) if kind == ScopeKind.MODEL.value and text else text
     if not is_scope_name(name):
         raise ValueError(
@@ -153,7 +162,12 @@ def _check_place(text: str, kinds: tuple[ScopeKind, ...], every: ScopeKind | Non
             f"expected KIND, KIND/NAME, team/NAME/user or team/NAME/user/NAME, got {shown!r}"
         )
     if kinds == (ScopeKind.USER,) and every is None:
-        raise ValueError(f"a user stands below a team: write team/NAME/{shown}")
+        raise ValueError(f"a user stands below a team: write {_below_a_team(shown)}")
+
+
+def _below_a_team(text: str) -> str:
+    before, _, user = text.rpartition("user/")
+    return f"{before}team/NAME/user/{user}"
 
 
 def _article(kind: str) -> str:

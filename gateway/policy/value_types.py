@@ -6,12 +6,13 @@ is written again (rules made by API are kept as JSON).
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
@@ -23,6 +24,7 @@ MAX_RATE = 10**12
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})
 _PERCENT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?)%")
 _USD = re.compile(r"([0-9][0-9_]{0,11}(?:\.[0-9]{1,9})?) USD")
 _MAX_PERCENT = 1000
@@ -116,9 +118,25 @@ def _zone(value: Any) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
     try:
+        if value in _NO_PLACES or value.startswith(("posix/", "right/")):
+            raise ValueError  # noqa: TRY301 - they are files beside the zones, one the host's own
         return ZoneInfo(value)
     except Exception as exc:  # zoneinfo raises whatever the file system does
-        raise ValueError(f"expected a time zone such as Europe/Berlin, got {brief(value)}") from exc
+        what = f"expected a time zone such as Europe/Berlin, got {brief(value)}"
+        close = _nearest_zone(value) if isinstance(value, str) else None
+        raise ValueError(f"{what}: did you mean {close!r}?" if close else what) from exc
+
+
+def _nearest_zone(text: str) -> str | None:
+    """The zone that was meant: by its name, or by its city alone."""
+    known = {zone.lower(): zone for zone in sorted(available_timezones() - _NO_PLACES)}
+    wanted = text[:80].strip().lower().replace(" ", "_")
+    cities = {name.rpartition("/")[2]: zone for name, zone in known.items()}
+    for names in (known, cities):
+        close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)
+        if close:
+            return names[close[0]]
+    return None
 
 
 def _duration(value: Any) -> timedelta:
@@ -151,6 +169,8 @@ def _switch(value: Any) -> bool:
 
 def brief(value: Any) -> str:
     """What was written, short enough to be shown."""
+    if value is None:
+        return "nothing"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     text = repr(str(value) if isinstance(value, Decimal) else value)

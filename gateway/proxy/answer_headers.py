@@ -78,8 +78,10 @@ def limit_headers(claims: Sequence[Claim], utilisation: Sequence[Utilisation]) -
 
 def _rate(claim: BucketClaim, taken: int) -> tuple[str, str]:
     name, window_s = claim.account.name, claim.period_ms / 1000
+    # A quota counts requests, unless its unit is stated.
+    unit = ';qu="tokens"' if claim.account.resource is Resource.TOKENS else ""
     back_s = math.ceil(taken * window_s / claim.capacity)
     return (
-        f'"{name}";q={claim.capacity};w={math.ceil(window_s)}',
+        f'"{name}";q={claim.capacity}{unit};w={math.ceil(window_s)}',
         f'"{name}";r={claim.capacity - taken};t={back_s}',
     )

@@ -9,14 +9,17 @@ from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.adapters.redis.rebuild import RedisRebuild
+from gateway.admission.accounts import balance_key
 from gateway.admission.ports import AccountRow
 from gateway.control.bundle import PublishVerdict, seen_of
+from gateway.domain.period import Period
 from gateway.domain.reservation import Granted, Obstacle
 from gateway.journal.ports import LateCharge
-from tests.fakes.ledgers import ACME, DAY_MS, MIDNIGHT, HandClock, plan, posting, stop_of
+from tests.fakes.ledgers import ACME, DAY_MS, MIDNIGHT, HandClock, budget, plan, posting, stop_of
 from tests.fakes.rules import bundle
 
 KEY = "usd:org/acme:day:UTC:2026-05-01"
+OTHER = "usd:org/acme:month:UTC:2026-05"
 
 
 async def a_stop_is_noted_as_it_was_meant(client):
@@ -109,21 +112,59 @@ async def a_late_charge_makes_an_account_that_dies_in_its_time(client):
     assert 0 < await client.pttl("{s0}:" + KEY) <= DAY_MS
 
 
+async def a_late_charge_is_left_out_where_the_books_have_it(client):
+    """Where an account was set from the books after the record was journalled, they had it."""
+    clock = HandClock()
+    ledger, shard = RedisLedger(client, now_ms=clock), RedisRebuild(client, now_ms=clock)
+    journal = RedisJournalStream(client, "probe", now_ms=clock)
+    await ledger.post(posting("a", 30))
+    assert await shard.begin(1)
+    row = AccountRow(key=KEY, posted=100, overrun=0, keep_ms=DAY_MS)
+    assert await shard.put(1, await shard.position(), [row])
+    await ledger.post(posting("b", 7))
+    until_ms = clock.at_ms + DAY_MS
+    for entry, name in zip(await journal.claim(9, 0), "ab", strict=True):
+        charge = LateCharge(account=KEY, posted=30 if name == "a" else 7, overrun=0, until_ms=0)
+        other = LateCharge(account=OTHER, posted=1, overrun=0, until_ms=until_ms)
+        await journal.count(entry.position, name, [charge, other])
+    # Its window is over, but the account is there: who counts it too little would let too much by.
+    assert (await client.hget("{s0}:" + KEY, "posted")) == b"107"
+    assert (await client.hget("{s0}:" + OTHER, "posted")) == b"2"
+
+
+async def a_correction_takes_no_more_overrun_than_the_books_had(client):
+    clock = HandClock()
+    ledger, shard = RedisLedger(client, now_ms=clock), RedisRebuild(client, now_ms=clock)
+    claims = (budget(40, 1_000), budget(10, 1_000, period=Period.MONTH))
+    await ledger.reserve(plan("a", *claims, ttl_ms=1_000))
+    clock.wait(2_000)
+    assert await ledger.expire_due(9) == 1
+    month = balance_key(claims[1].account, claims[1].current)
+    assert await client.hget("{s0}:" + month, "overrun") == b"30"
+    assert await shard.begin(1)
+    rows = [AccountRow(key=month, posted=40, overrun=0, keep_ms=DAY_MS)]
+    assert await shard.put(1, await shard.position(), rows)
+    await ledger.post(posting("a", 5))
+    assert await client.hmget("{s0}:" + month, ["posted", "overrun"]) == [b"5", b"0"]
+
+
 async def the_journal_is_trimmed_up_to_its_slowest_reader(client):
-    journal = RedisJournalStream(client, "probe")
-    await client.xgroup_create("{s0}:usage", "z-slow", id="0", mkstream=True)
-    ledger = RedisLedger(client, now_ms=HandClock())
-    for number in range(4):
-        await ledger.post(posting(f"r{number}", 1))
-    entries = await journal.claim(9, 0)
-    await journal.acknowledge([entry.position for entry in entries])
-    assert await journal.backlog() == 4, "the slow one has read nothing"
-    given = await client.xreadgroup("z-slow", "it", {"{s0}:usage": ">"}, count=4)
-    positions = [position for position, _ in given[0][1]]
-    for acknowledged, left in ((positions[1:], 4), (positions[:1], 0)):
-        await client.xack("{s0}:usage", "z-slow", *acknowledged)
-        await journal.acknowledge([entries[0].position])
-        assert await journal.backlog() == left
+    for slow in ("a-slow", "z-slow"):
+        await client.flushall()
+        journal = RedisJournalStream(client, "probe")
+        await client.xgroup_create("{s0}:usage", slow, id="0", mkstream=True)
+        ledger = RedisLedger(client, now_ms=HandClock())
+        for number in range(4):
+            await ledger.post(posting(f"r{number}", 1))
+        entries = await journal.claim(9, 0)
+        await journal.acknowledge([entry.position for entry in entries])
+        assert await journal.backlog() == 4, "the slow one has read nothing"
+        given = await client.xreadgroup(slow, "it", {"{s0}:usage": ">"}, count=4)
+        positions = [position for position, _ in given[0][1]]
+        for acknowledged, left in ((positions[1:], 4), (positions[:1], 0)):
+            await client.xack("{s0}:usage", slow, *acknowledged)
+            await journal.acknowledge([entries[0].position])
+            assert await journal.backlog() == left
 
 
 PROBES = (
@@ -132,5 +173,7 @@ PROBES = (
     rules_are_published_one_after_the_other,
     a_mark_only_grows_and_only_under_its_epoch,
     a_late_charge_makes_an_account_that_dies_in_its_time,
+    a_late_charge_is_left_out_where_the_books_have_it,
+    a_correction_takes_no_more_overrun_than_the_books_had,
     the_journal_is_trimmed_up_to_its_slowest_reader,
 )

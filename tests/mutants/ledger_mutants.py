@@ -127,7 +127,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("unheld", "if as_of and not is_before(as_of, entry) then return false end", ""),
     ("unheld", "redis.call('HINCRBY', key, 'posted', posted)", ""),
     ("unheld", "if overrun > 0 then redis.call('HINCRBY', key, 'overrun', overrun) end", ""),
-    ("unheld", "if is_new and until_ms <= now_ms then return false end", ""),
+    ("unheld", "if is_new and until_ms <= now_ms then", "if until_ms <= now_ms then"),
     ("unheld", "table.concat({ 'posted', rest }, ' '), 'KEEPTTL'", "table.concat({ 'unheld', rest }, ' '), 'KEEPTTL'"),
     ("expire", "if now_ms < tonumber(redis.call('ZSCORE', keys[2], id) or '0') then", "if false then"),
     ("expire", "charge_balance(claim, charge)", "charge_balance(claim, claim.amount)"),

@@ -22,13 +22,22 @@ class RedisBacklog:
         self._shards = shards or (ShardKeys(),)
 
     async def measure(self) -> Backlog:
-        """What waits now. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
-        entries, sizes = [0], [0]
+        """What waits now on the fullest shard. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+        shards = await self.by_shard()
+        return Backlog(
+            entries=max(shard.entries for shard in shards),
+            size_bytes=max(shard.size_bytes for shard in shards),
+        )
+
+    async def by_shard(self) -> Sequence[Backlog]:
+        """What waits now, shard by shard. Raises: GatewayError(LEDGER_UNAVAILABLE)."""
+        found = []
         try:
             for keys in self._shards:
-                entries.append(int(await self._client.xlen(keys.usage)))
+                entries = int(await self._client.xlen(keys.usage))
                 # An estimate from samples of the stream's blocks: exact enough for a bound.
-                sizes.append(int(await self._client.memory_usage(keys.usage) or 0))
+                size_bytes = int(await self._client.memory_usage(keys.usage) or 0)
+                found.append(Backlog(entries=entries, size_bytes=size_bytes))
         except RedisError as exc:
             raise unavailable("the usage stream cannot be measured") from exc
-        return Backlog(entries=max(entries), size_bytes=max(sizes))
+        return found

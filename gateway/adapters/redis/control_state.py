@@ -56,7 +56,7 @@ class RedisLedgerControl:
         field = edition_field(edition)
 
         async def tell(keys: ShardKeys) -> int:
-            arguments = (field, field, str(edition.version))
+            arguments = (field, field, str(edition.version), self._clock())
             return int((await self._line.call("publish", [keys.control], arguments))[1])
 
         return max(edition.version, *await self._everywhere(tell))

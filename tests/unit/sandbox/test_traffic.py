@@ -1,7 +1,14 @@
 import asyncio
 
 from gateway.sandbox.bedrock.server import start_simulated_bedrock
-from gateway.sandbox.traffic import TRAFFIC_USERS, ClientSaw, TrafficKey, run_traffic
+from gateway.sandbox.traffic import (
+    CHEAP,
+    TRAFFIC_USERS,
+    ClientSaw,
+    TrafficKey,
+    run_call,
+    run_traffic,
+)
 
 
 async def test_every_user_works_and_says_what_they_saw():
@@ -27,3 +34,14 @@ async def test_every_user_works_and_says_what_they_saw():
         "InvokeModelWithResponseStream",
     }
     assert simulated.bill.unbilled == {"CountTokens": 1}
+
+
+async def test_one_call_of_a_user_can_be_made_again():
+    async with start_simulated_bedrock() as simulated:
+        accepted = simulated.credentials
+        key = TrafficKey(
+            user="cem", team="web", access_key=accepted.access_key, secret=accepted.secret
+        )
+        saw = await asyncio.to_thread(run_call, simulated.url, key, CHEAP, region="us-east-1")
+    assert (saw.user, saw.call, saw.result, saw.output_tokens) == ("cem", CHEAP, "ok", 50)
+    assert len(simulated.bill.lines) == 1

@@ -1,12 +1,12 @@
 -- publish, stop, resume: what every reserve on this shard is checked against.
 --
 -- KEYS  1 control
--- ARGV  publish: 1 echo · 2 field (policy:…, level:…, key:…) · 3 version
+-- ARGV  publish: 1 echo · 2 field (policy:…, level:…, key:…) · 3 version · 4 now ('' in production)
 --       stop: 1 echo · 2 field (stop:…) · 3 the stop (JSON) · 4 now ('' in production)
 --             · 5 always | reminder (only if nothing is noted for the scope)
 --             | trip (only if none is in force there)
 --       resume: 1 echo · 2 field · 3 now
--- Example  FCALL <library>_publish 1 {s0}:control 7 policy:acme 12
+-- Example  FCALL <library>_publish 1 {s0}:control 7 policy:acme 12 ''
 --          FCALL <library>_stop 1 {s0}:control stop:org/acme stop:org/acme '{…,"until_ms":null}' '' always
 -- Rules
 --   * A version only ever grows (I12).
@@ -14,22 +14,31 @@
 --     taken back. One that cannot be read stands (is_standing).
 --   * A stop that was taken back leaves a note for a day: who finds none where one was knows that
 --     the server has forgotten, and tells it again.
+--   * The end of a key (its version is the second of it) is noted for a day: by then nobody has the
+--     key in memory any more, and the key itself says that it has ended.
 --   * Whoever watches is woken on gw:control; that is a courtesy, never relied upon.
 -- Reply  publish: echo newest   ·   stop, resume: echo DONE
 
-local STOP_NOTE_MS = 24 * HOUR_MS
+local NOTE_MS = 24 * HOUR_MS
 
 -- A user of the server who may not publish still stops.
 local function wake(field)
   redis.pcall('PUBLISH', 'gw:control', field)
 end
 
+-- When what is noted in a field ended; nil: it has not, or nobody knows.
+local function end_of_note(field, value)
+  if string.find(field, 'stop:', 1, true) == 1 then return end_of_stop(value) end
+  local ended_s = string.find(field, 'key:', 1, true) == 1 and tonumber(value)
+  return ended_s and ended_s * 1000
+end
+
 -- What ended by time, or was taken back, goes a day later: the list is read four times a second.
-local function forget_old_stops(control_key, now_ms)
+local function forget_old_notes(control_key, now_ms, kept)
   local stored = redis.call('HGETALL', control_key)
   for at = 1, #stored, 2 do
-    local until_ms = string.find(stored[at], 'stop:', 1, true) == 1 and end_of_stop(stored[at + 1])
-    if until_ms and until_ms < now_ms - STOP_NOTE_MS then
+    local ended_ms = end_of_note(stored[at], stored[at + 1])
+    if ended_ms and ended_ms < now_ms - NOTE_MS and stored[at] ~= kept then
       redis.call('HDEL', control_key, stored[at])
     end
   end
@@ -41,6 +50,7 @@ redis.register_function {
   callback = function(keys, args)
     local known, version = tonumber(redis.call('HGET', keys[1], args[2]) or '0'), tonumber(args[3])
     if version > known then
+      forget_old_notes(keys[1], instant_ms(args[4]), args[2])
       redis.call('HSET', keys[1], args[2], args[3])
       wake(args[2])
     end
@@ -56,7 +66,7 @@ redis.register_function {
     local is_kept = (args[5] == 'reminder' and noted)
       or (args[5] == 'trip' and is_standing(noted, now_ms))
     if not is_kept then
-      forget_old_stops(keys[1], now_ms)
+      forget_old_notes(keys[1], now_ms, args[2])
       redis.call('HSET', keys[1], args[2], args[3])
       wake(args[2])
     end
@@ -69,7 +79,7 @@ redis.register_function {
   flags = { 'allow-oom' },
   callback = function(keys, args)
     local now_ms = instant_ms(args[3])
-    forget_old_stops(keys[1], now_ms)
+    forget_old_notes(keys[1], now_ms, args[2])
     redis.call('HSET', keys[1], args[2],
       string.format('%s:true,"until_ms":%.0f}', RESTORED, now_ms))
     wake(args[2])
