@@ -59,12 +59,22 @@ class Asked:
     def expect_within(self, scope: Scope) -> None:
         """Lets a scope pass that is reached. Raises: ProblemError (403)."""
         if not self.reach.covers(scope):
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN,
-                "scope_not_allowed",
-                f"{scope.path} is beyond {self.administrator.reach.scope.path}, "
-                "which is as far as you reach",
-            )
+            raise self._beyond(scope.path)
+
+    def expect_holder(
+        self, org: str, team: str | None, user: str | None, application: str | None
+    ) -> None:
+        """Lets whoever is bound so pass if they are reached. Raises: ProblemError (403)."""
+        if not self.reach.covers_holder(org, team, user, application):
+            raise self._beyond("this caller")
+
+    def _beyond(self, what: str) -> ProblemError:
+        return ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "scope_not_allowed",
+            f"{what} is beyond {self.administrator.reach.scope.path}, "
+            "which is as far as you reach",
+        )
 
     def expect_version(self, etag: str) -> None:
         """Lets a change pass that was made from this version. Raises: ProblemError (412)."""
@@ -73,6 +83,15 @@ class Asked:
                 HTTPStatus.PRECONDITION_FAILED,
                 "changed_meanwhile",
                 "somebody changed it since you read it; read it again and repeat your change",
+            )
+
+    def expect_stated_version(self) -> None:
+        """Lets a change pass that says which version it was made from. Raises: ProblemError."""
+        if self.if_match is None:
+            raise ProblemError(
+                HTTPStatus.PRECONDITION_REQUIRED,
+                "version_needed",
+                "say by If-Match which version you changed, as its ETag names it",
             )
 
     async def record(self, resource: str, context: Mapping[str, str] | None = None) -> None:

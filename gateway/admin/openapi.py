@@ -48,6 +48,7 @@ _WHEN: dict[HTTPStatus, str] = {
     HTTPStatus.NOT_FOUND: "There is no such thing within your reach.",
     HTTPStatus.CONFLICT: "It contradicts what is, or what was asked before.",
     HTTPStatus.PRECONDITION_FAILED: "Somebody changed it meanwhile.",
+    HTTPStatus.PRECONDITION_REQUIRED: "If-Match is missing.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The body is not what this route takes; `errors` says where.",

@@ -26,6 +26,8 @@ from gateway.admin.rest.health import health_routes
 from gateway.admin.rest.keys import key_routes
 from gateway.admin.rest.overrides import override_routes
 from gateway.admin.rest.policies import policy_routes
+from gateway.admin.rest.policy_publish import publish_routes
+from gateway.admin.rest.policy_trials import trial_routes
 from gateway.admin.rest.usage import usage_routes
 from gateway.admin.route import PublicRoute, Route
 from gateway.admin.services import AdminServices
@@ -50,6 +52,8 @@ def route_table(services: AdminServices) -> tuple[tuple[PublicRoute, ...], tuple
         *usage_routes(services),
         *key_routes(services),
         *policy_routes(services),
+        *publish_routes(services),
+        *trial_routes(services),
         *budget_routes(services),
         *override_routes(services),
         *emergency_routes(services),

@@ -10,9 +10,10 @@ from gateway.admin.access import Gate
 from gateway.admin.cursor import Cursors
 from gateway.admin.models.audit import AuditVerification
 from gateway.control.audit_trail import AuditStore, AuditTrail
-from gateway.control.bundle import PolicyBundle
+from gateway.control.bundle import PolicyBundle, PublisherReport
 from gateway.control.emergency import Emergencies
 from gateway.control.keys import KeyMaterial
+from gateway.control.policy_trial import TrialRules
 from gateway.control.ports import (
     AnswerStore,
     Balances,
@@ -23,6 +24,7 @@ from gateway.control.ports import (
     Sealer,
 )
 from gateway.control.publish import Publisher
+from gateway.control.replay_question import ReplayAnswer, ReplayQuestion
 from gateway.domain.clock import Clock
 from gateway.domain.observer import Observer
 from gateway.policy.findings import Finding
@@ -36,6 +38,15 @@ CurrentBundle = Callable[[], Awaitable[PolicyBundle | None]]
 
 Lint = Callable[[PolicySet], Sequence[Finding]]
 """What looks like a mistake in rules that are in order."""
+
+MakeTrialRules = Callable[[PolicySet], TrialRules]
+"""Rules with the prices and the models of this installation."""
+
+DecideAgain = Callable[[ReplayQuestion], Coroutine[Any, Any, ReplayAnswer]]
+"""Decides recorded calls again. Raises: GatewayError, TooManyCallsError."""
+
+LivePublishers = Callable[[], Awaitable[Sequence[PublisherReport]]]
+"""What the publishers that live now say of themselves. Raises: GatewayError."""
 
 VerifyAudit = Callable[[], Coroutine[Any, Any, AuditVerification]]
 """Goes through the whole audit chain. Raises: GatewayError."""
@@ -62,7 +73,10 @@ class AdminServices:
     current_bundle: CurrentBundle
     publisher: Publisher
     balances: Balances
+    publishers: LivePublishers
     lint: Lint
+    trial_rules: MakeTrialRules
+    replay: DecideAgain
     emergencies: Emergencies
     chain: AuditStore
     verify_audit: VerifyAudit

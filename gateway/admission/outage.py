@@ -14,7 +14,7 @@ the answer of an exhausted budget. Source: docs/failures.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -30,26 +30,10 @@ from gateway.domain.reservation import (
     LeaseClaim,
     Rung,
 )
-from gateway.domain.scope import Scope
 from gateway.domain.stop import Stop
 from gateway.policy.document import OutageRule
 
 _RETRY_AFTER_S = 1.0
-
-
-class LedgerAlone:
-    """Implements `admission.control_ports.StopKnowledge` where stops are told to the ledger alone.
-
-    While the ledger is away nothing is known of them, so nobody is admitted.
-    """
-
-    def is_current(self) -> bool:
-        """Never."""
-        return False
-
-    def stop_of(self, scopes: Sequence[Scope]) -> Stop | None:  # noqa: ARG002 - knows of none
-        """None: the ledger refuses who is stopped."""
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,14 +42,17 @@ class ReferenceControl:
         return next((stop for scope, stop in self.stops.items() if scope.path == path), None)
 
     def learn(self, seen: Sequence[Seen]) -> None:
-        """Takes note of editions that a granted plan was made from: they exist (I12)."""
+        """Takes note of editions that a granted plan was made from: they exist (I12).
+
+        Not of keys, each of which would stand here for ever only because it was used.
+        """
         for edition in seen:
-            newest = max(self._newest(edition), edition.version)
-            self.versions[edition.kind, edition.name] = newest
+            if edition.kind is not SeenKind.KEY:
+                self._note(edition)
 
     async def publish(self, edition: Seen) -> int:
         """Makes older editions stale; the newest one that is known now."""
-        self.learn((edition,))
+        self._note(edition)
         return self._newest(edition)
 
     async def stop(self, stop: Stop) -> None:
@@ -90,3 +93,7 @@ class ReferenceControl:
 
     def _newest(self, seen: Seen) -> int:
         return self.versions.get((seen.kind, seen.name), 0)
+
+    def _note(self, edition: Seen) -> None:
+        newest = max(self._newest(edition), edition.version)
+        self.versions[edition.kind, edition.name] = newest

@@ -6,10 +6,11 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _FIRST_GOOD, _FIRST_BAD = 200, 300
 _ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
@@ -18,9 +19,28 @@ _ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 class ApiError(Exception):
     """The admin API did not answer as asked; the message says why. `status` None: not at all."""
 
-    def __init__(self, detail: str, status: int | None = None) -> None:
+    def __init__(self, detail: str, status: int | None = None, problem: Any = None) -> None:
         super().__init__(detail)
         self.status = status
+        self._problem = problem if isinstance(problem, dict) else {}
+
+    @property
+    def kind(self) -> str:
+        """The problem's own name, for programs; '' if it has none."""
+        return str(self._problem.get("type", "")).rpartition(":")[2]
+
+    @property
+    def details(self) -> list[str]:
+        """What is wrong, one by one, as the problem lists it."""
+        return [str(error.get("detail", "")) for error in self._problem.get("errors", [])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAnswer:
+    """A document, and which version of it this is."""
+
+    document: dict[str, Any]
+    etag: str | None
 
 
 class AdminClient:
@@ -29,7 +49,7 @@ class AdminClient:
     Raises: ValueError if the address is none.
     """
 
-    def __init__(self, address: str, key: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, address: str, key: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._address = _parsed(address)
         self._key = key
         self._timeout_s = timeout_s
@@ -66,17 +86,29 @@ class AdminClient:
 
     def get(self, path: str) -> dict[str, Any]:
         """The document at a path. Raises: ApiError."""
-        return self._ask("GET", path, None)
+        return self.ask("GET", path).document
 
     def post(self, path: str, order: Mapping[str, Any]) -> dict[str, Any]:
         """What an order is answered with. Raises: ApiError."""
-        return self._ask("POST", path, json.dumps(order).encode())
+        return self.ask("POST", path, order).document
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        order: Mapping[str, Any] | None = None,
+        *,
+        if_match: str | None = None,
+    ) -> ApiAnswer:
+        """The answer to a request. `if_match`: the ETag it was made from. Raises: ApiError."""
         connection = self._connection()
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
-        if body is not None:
+        body = None
+        if order is not None:
+            body = json.dumps(order).encode()
             headers["Content-Type"] = "application/json"
+        if if_match is not None:
+            headers["If-Match"] = if_match
         try:
             target = self._address.path.rstrip("/") + path
             connection.request(method, target, body=body, headers=headers)
@@ -90,10 +122,10 @@ class AdminClient:
             connection.close()
         document = _document(content)
         if not _FIRST_GOOD <= answer.status < _FIRST_BAD:
-            raise ApiError(_problem(document, answer.status), answer.status)
+            raise ApiError(_problem(document, answer.status), answer.status, document)
         if not isinstance(document, dict):
             raise ApiError("the admin API answered with something else than a document")
-        return document
+        return ApiAnswer(document=document, etag=answer.headers.get("ETag"))
 
     def _connection(self) -> http.client.HTTPConnection:
         host = self._address.hostname or ""

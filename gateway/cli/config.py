@@ -15,9 +15,10 @@ from gateway.cli.output import (
     print_rows,
     settings_or_exit,
 )
+from gateway.compose.policies import read_policies
 from gateway.compose.prices import open_prices
-from gateway.compose.proxy import load_rules
 from gateway.documents.marked_yaml import DocumentError
+from gateway.policy.parse import parse_policies
 from gateway.settings import SECRETS, Settings, load_settings, variable
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the settings of this gateway.")
@@ -67,7 +68,7 @@ def check(*, config: Config = None, as_json: AsJson = False) -> None:
         settings = load_settings(gateway_environment(), config)
         problems = _missing_files(settings)
         if not problems:
-            load_rules(settings)
+            parse_policies(read_policies([settings.policies]))
             open_prices(settings.prices, settings.price_overrides, settings.models)
     except DocumentError as error:
         problems = [str(problem) for problem in error.problems]

@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gateway.admin.models.keys import KeyDocument, NewKeyDocument
-from gateway.cli.api_access import AdminKey, AdminUrl, client_or_exit
-from gateway.cli.api_client import AdminClient, ApiError
+from gateway.cli.api_access import AdminKey, AdminUrl, asked_or_exit, client_or_exit
+from gateway.cli.api_client import AdminClient
 from gateway.cli.output import (
     AsJson,
     Config,
@@ -91,7 +91,7 @@ def create(
         }
         given = {name: value for name, value in order.items() if value is not None}
         client = client_or_exit(admin_url, admin_key, config)
-        _show_new(_asked(lambda: client.create_key(given)), as_json=as_json)
+        _show_new(asked_or_exit(lambda: client.create_key(given)), as_json=as_json)
         return
     request = KeyRequest(
         org=org,
@@ -119,7 +119,7 @@ def list_all(
     """List all keys, newest first, without their secrets."""
     if admin_key:
         client: AdminClient = client_or_exit(admin_url, admin_key, config)
-        keys = _asked(lambda: list(client.keys()))
+        keys = asked_or_exit(lambda: list(client.keys()))
     else:
         now = datetime.now(UTC)
         stored = _by_hand(config, lambda door: door.list())
@@ -151,7 +151,7 @@ def rotate(
     if admin_key:
         client = client_or_exit(admin_url, admin_key, config)
         seconds = int(lasts.total_seconds())
-        _show_new(_asked(lambda: client.rotate_key(key_id, seconds)), as_json=as_json)
+        _show_new(asked_or_exit(lambda: client.rotate_key(key_id, seconds)), as_json=as_json)
         return
     now = datetime.now(UTC)
     made = _by_hand(config, lambda door: door.rotate(key_id, lasts, now))
@@ -173,21 +173,13 @@ def revoke(
     """Revoke a key: every gateway refuses it within a second."""
     if admin_key:
         client = client_or_exit(admin_url, admin_key, config)
-        _asked(lambda: client.revoke_key(key_id))
+        asked_or_exit(lambda: client.revoke_key(key_id))
     elif not _by_hand(config, lambda door: door.revoke(key_id, datetime.now(UTC))):
         fail(f"there is no key {key_id}")
     if as_json:
         print_json({"key_id": key_id, "revoked": True})
     else:
         typer.echo(f"{key_id} is revoked.")
-
-
-def _asked(ask: Callable[[], _Answer]) -> _Answer:
-    """What the admin API answers, or an end with status 1 and why not."""
-    try:
-        return ask()
-    except ApiError as exc:
-        fail(str(exc))
 
 
 def _by_hand(

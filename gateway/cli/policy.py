@@ -91,7 +91,8 @@ def _report(checked: PolicyCheck, *, as_json: bool) -> None:
     for finding in checked.findings:
         typer.echo(str(finding))
     orgs = ", ".join(checked.orgs) or "nobody"
-    typer.echo(f"{checked.files} files are in order; they speak for {orgs}.")
+    what = "file is in order; it speaks" if checked.files == 1 else "files are in order; they speak"
+    typer.echo(f"{checked.files} {what} for {orgs}.")
 
 
 def _as_document(problem: Problem, severity: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from gateway.cli.output import AsJson, Config, fail, print_json, print_rows, set
 from gateway.cli.policy_files import policies_or_exit
 from gateway.compose.prices import open_prices
 from gateway.control.policy_explain import Explanation, explain
-from gateway.control.policy_trial import Trial, TrialRules, try_call
+from gateway.control.policy_trial import Trial, TrialRules, try_call, unbound_budgets
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.errors import GatewayError
 from gateway.domain.money import format_usd
@@ -111,10 +111,8 @@ def _explained(trial: Trial, paths: list[Path], settings: Settings) -> Explanati
         fail("the policies cannot be read")
     except GatewayError as error:
         fail(error.detail)
-    unknown = set(trial.given.spent_usd) - {budget.name for budget in outcome.policy.budgets}
-    if unknown:
-        names = ", ".join(sorted(budget.name for budget in outcome.policy.budgets)) or "none"
-        fail(f"no budget {min(unknown)!r} binds this call; there are: {names}")
+    if unknown := unbound_budgets(trial, outcome):
+        fail(unknown)
     return explain(outcome)
 
 

@@ -20,9 +20,15 @@ from gateway.cli.output import (
     settings_or_exit,
 )
 from gateway.cli.policy_files import policies_or_exit
-from gateway.compose.policy_replay import ReplayAnswer, ReplayQuestion, replay_policies
+from gateway.compose.policy_replay import replay_policies
 from gateway.compose.publishing import rules_in_force
-from gateway.control.policy_replay import Changed, Replayed, summary
+from gateway.control.policy_replay import Replayed
+from gateway.control.replay_question import (
+    ReplayAnswer,
+    ReplayQuestion,
+    replay_document,
+    shown_instant,
+)
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.money import NanoUsd, format_usd
 
@@ -82,13 +88,7 @@ def run(
         typer.echo(str(error), err=True)
         fail("the records cannot be read")
     if as_json:
-        print_json(
-            {
-                **summary(answer.result),
-                "changed": [_document(one) for one in answer.result.changed],
-                "unreadable": list(answer.unreadable),
-            }
-        )
+        print_json(replay_document(answer))
     else:
         _print(answer, live=live)
     if live and not answer.result.is_same:
@@ -129,7 +129,7 @@ def _print_changes(result: Replayed) -> None:
             [
                 (
                     one.request_id,
-                    _at(one.at_ms),
+                    shown_instant(one.at_ms),
                     one.scope,
                     one.before.value if one.before else "admitted",
                     one.now.value if one.now else "admitted",
@@ -138,19 +138,6 @@ def _print_changes(result: Replayed) -> None:
                 for one in result.changed[:_SHOWN]
             ],
         )
-
-
-def _document(one: Changed) -> dict[str, object]:
-    return {
-        "request_id": one.request_id,
-        "at": _at(one.at_ms),
-        "scope": one.scope,
-        "model": one.model,
-        "before": one.before.value if one.before else None,
-        "now": one.now.value if one.now else None,
-        "detail": one.detail,
-        "cost_nano_usd": one.cost_nano_usd,
-    }
 
 
 def _instant(text: str, before: datetime) -> datetime:
@@ -166,7 +153,3 @@ def _instant(text: str, before: datetime) -> datetime:
 
 def _usd(nano: int) -> str:
     return f"{format_usd(NanoUsd(nano))} USD"
-
-
-def _at(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.api_access import AdminKey, AdminUrl, client_or_exit
-from gateway.cli.api_client import ApiError
-from gateway.cli.output import AsJson, Config, fail, print_facts, print_json
+from gateway.cli.api_access import AdminKey, AdminUrl, asked_or_exit, client_or_exit
+from gateway.cli.output import AsJson, Config, print_facts, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Show what was used.")
 
@@ -29,10 +28,7 @@ def show(
 ) -> None:
     """Show the usage record of one call, within a second of its end."""
     client = client_or_exit(admin_url, admin_key, config)
-    try:
-        record = client.usage_record(request_id)
-    except ApiError as exc:
-        fail(str(exc))
+    record = asked_or_exit(lambda: client.usage_record(request_id))
     if as_json:
         print_json(record)
     else:

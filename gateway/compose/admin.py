@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 
 from aiohttp import web
 
@@ -15,17 +14,16 @@ from gateway.adapters.redis.balances import LedgerBalances
 from gateway.adapters.redis.control_state import RedisLedgerControl
 from gateway.adapters.system import SystemClock
 from gateway.admin.cursor import Cursors
-from gateway.admin.models.audit import AuditFlaw, AuditVerification
 from gateway.admin.rest.health import DegradedError
 from gateway.admin.server import make_admin_app
 from gateway.admin.services import AdminServices, Probe
 from gateway.compose.audit import make_audit_trail, verify_chain
 from gateway.compose.control import open_emergency
 from gateway.compose.identity import open_admin_gate
+from gateway.compose.policy_replay import replay_policies
 from gateway.compose.prices import open_prices
 from gateway.compose.publishing import Publishing, open_publishing
 from gateway.compose.stores import (
-    Tables,
     ledger_shards,
     make_key_material,
     make_record_finder,
@@ -37,11 +35,10 @@ from gateway.compose.stores import (
     open_tables,
 )
 from gateway.compose.tls import server_tls
+from gateway.control.policy_trial import TrialRules
 from gateway.control.revocations import LedgerRevocations
 from gateway.domain.observer import Observer
-from gateway.policy.findings import Finding
 from gateway.policy.lint import lint_policies
-from gateway.policy.parse import PolicySet
 from gateway.settings import Settings
 
 _READER = "admin"
@@ -80,6 +77,7 @@ async def open_admin_services(
     """
     clock = SystemClock()
     sealer = make_sealer(settings)
+    prices, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(settings))
         journal = await stack.enter_async_context(open_journal(settings, _READER))
@@ -110,10 +108,18 @@ async def open_admin_services(
             current_bundle=publishing.current,
             publisher=publishing.publisher,
             balances=LedgerBalances(client, shards),
-            lint=_lint(settings),
+            publishers=publishing.publishers,
+            lint=lambda policies: lint_policies(policies, catalogue, prices),
+            trial_rules=lambda policies: TrialRules(
+                policies=policies,
+                catalogue=catalogue,
+                prices=prices,
+                home_accounts=frozenset(settings.home_accounts),
+            ),
+            replay=lambda question: replay_policies(settings, question),
             emergencies=await stack.enter_async_context(open_emergency(settings, clock)),
             chain=tables.audit,
-            verify_audit=lambda: _verified(settings, tables),
+            verify_audit=lambda: verify_chain(settings, tables),
         )
 
 
@@ -125,16 +131,3 @@ def _policy_probe(publishing: Publishing) -> Probe:
             raise DegradedError(trouble)
 
     return probe
-
-
-def _lint(settings: Settings) -> Callable[[PolicySet], Sequence[Finding]]:
-    prices, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
-    return lambda policies: lint_policies(policies, catalogue, prices)
-
-
-async def _verified(settings: Settings, tables: Tables) -> AuditVerification:
-    found = await verify_chain(settings, tables)
-    facts = {name: value for name, value in asdict(found).items() if name != "flaw"}
-    flaw = found.flaw
-    shown = AuditFlaw(kind=flaw.kind.value, seq=flaw.seq, detail=flaw.detail) if flaw else None
-    return AuditVerification(ok=flaw is None, flaw=shown, **facts)

@@ -8,13 +8,13 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.adapters.files.audit_checkpoints import FileCheckpoints
 from gateway.adapters.files.audit_spool import FileSpool
 from gateway.adapters.signing import SignatureCheck, Signer
 from gateway.adapters.system import SystemClock
+from gateway.admin.models.audit import AuditFlaw, AuditVerification
 from gateway.compose.stores import Tables, open_tables
 from gateway.control.audit import SALT_BYTES, AuditEvent, AuditOutcome
 from gateway.control.audit_trail import CHAIN, ChainedAuditTrail, UnreadableEntryError
@@ -23,17 +23,6 @@ from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
 from gateway.domain.reason import Reason
 from gateway.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """What the check of a chain found: how many entries are in order, and the first flaw."""
-
-    chain: str
-    entries: int
-    head: str
-    checkpoints: int
-    flaw: Flaw | None
 
 
 def audit_event(
@@ -90,7 +79,7 @@ async def open_audit_trail(
         yield make_audit_trail(settings, tables, observer)
 
 
-async def verify_chain(settings: Settings, tables: Tables) -> Verification:
+async def verify_chain(settings: Settings, tables: Tables) -> AuditVerification:
     """Goes through the whole chain and this host's checkpoints. Raises: GatewayError."""
     signer = _signer(settings)
     try:
@@ -101,12 +90,14 @@ async def verify_chain(settings: Settings, tables: Tables) -> Verification:
         ) from exc
     check = ChainCheck(CHAIN, checkpoints, SignatureCheck(signer.public_key))
     flaw = await _first_flaw(check, tables)
-    return Verification(
+    shown = AuditFlaw(kind=flaw.kind.value, seq=flaw.seq, detail=flaw.detail) if flaw else None
+    return AuditVerification(
+        ok=flaw is None,
         chain=CHAIN,
         entries=check.checked,
         head=check.head,
         checkpoints=len(checkpoints),
-        flaw=flaw,
+        flaw=shown,
     )
 
 

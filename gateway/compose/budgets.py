@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.adapters.redis.balances import LedgerBalances
 from gateway.adapters.system import SystemClock
+from gateway.admin.models.budgets import BudgetDocument, BudgetStatus
+from gateway.admin.rest.budget_documents import budget_document, status_document
 from gateway.compose.audit import audit_event, command_actor, make_audit_trail
 from gateway.compose.publishing import open_publishing
 from gateway.compose.stores import ledger_shards, open_journal_client, open_tables
 from gateway.control.audit import AuditOutcome
-from gateway.control.budgets import BudgetReading, KnownBudget, known_budgets, read_budget
+from gateway.control.budgets import known_budgets, readings_at
 from gateway.control.bundle import PolicyBundle, compile_bundle
-from gateway.control.ports import AccountBalance
 from gateway.domain.errors import GatewayError
 from gateway.domain.observer import Observer
 from gateway.domain.scope import Scope
@@ -23,22 +23,16 @@ from gateway.settings import Settings
 _ACTION = "budget.change"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetState:
-    """A budget at one place, and what stands in its accounts."""
-
-    reading: BudgetReading
-    balance: AccountBalance
-
-
-async def list_budgets(settings: Settings) -> Sequence[KnownBudget]:
+async def list_budgets(settings: Settings) -> Sequence[BudgetDocument]:
     """All budgets in force. Raises: GatewayError, DocumentError."""
     async with open_publishing(settings) as publishing:
         current = await publishing.current()
-    return known_budgets(compile_bundle(current)) if current is not None else ()
+    if current is None:
+        return ()
+    return [budget_document(budget) for budget in known_budgets(compile_bundle(current))]
 
 
-async def budget_states(settings: Settings, place: Scope) -> Sequence[BudgetState]:
+async def budget_states(settings: Settings, place: Scope) -> Sequence[BudgetStatus]:
     """The budgets that count calls of this place and of those above it, with their balances.
 
     Raises: GatewayError, DocumentError.
@@ -47,22 +41,12 @@ async def budget_states(settings: Settings, place: Scope) -> Sequence[BudgetStat
         current = await publishing.current()
     if current is None:
         return ()
-    policies, now = compile_bundle(current), SystemClock().now()
-    places = _with_parents(place)
-    readings = [
-        reading
-        for budget in known_budgets(policies)
-        for at in places
-        if (reading := read_budget(policies, budget, at, now)) is not None
-    ]
+    readings = readings_at(compile_bundle(current), place, SystemClock().now())
     async with open_journal_client(settings) as client:
         balances = LedgerBalances(client, ledger_shards(settings))
         return [
-            BudgetState(
-                reading=reading, balance=await balances.read(reading.place, reading.accounts)
-            )
+            status_document(reading, await balances.read(reading.place, reading.accounts))
             for reading in readings
-            if reading.limit is not None
         ]
 
 
@@ -94,10 +78,3 @@ async def change_rules(
                 audit_event(actor, _ACTION, resource, outcome=failed, context=context)
             )
             raise
-
-
-def _with_parents(place: Scope) -> list[Scope]:
-    """The place and all above it, the widest first."""
-    parts = place.path.split("/")
-    above = [Scope.parse("/".join(parts[:end])) for end in range(2, len(parts) + 1, 2)]
-    return [Scope.platform(), *(scope for scope in above if scope != Scope.platform())]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,48 +14,24 @@ from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.compose.prices import open_prices
 from gateway.compose.refusals import open_refusal_stream
 from gateway.compose.stores import ledger_shards, open_journal_client, open_tables
-from gateway.control.policy_replay import Replay, Replayed
+from gateway.control.policy_replay import Replay
 from gateway.control.recorded_call import RecordedCall, UnreplayableRecordError, recorded_call
+from gateway.control.replay_question import ReplayAnswer, ReplayQuestion, TooManyCallsError
 from gateway.documents.marked_yaml import DocumentError
-from gateway.domain.ids import PolicyVersion
 from gateway.journal.codec import (
     POSTED_AT,
     UnreadableDocumentError,
     decode_document,
     posted_at,
 )
-from gateway.policy.parse import PolicySet
 from gateway.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayQuestion:
-    """Which calls to decide again, and by what. `org` None: of all orgs.
-
-    Calls from `history` to `since` only count as what was spent. `decided_by`: judge only calls
-    that this edition decided. `records`: a file of records, a JSON object a line, instead of the
-    stores.
-    """
-
-    policies: PolicySet
-    since: datetime
-    until: datetime
-    history: datetime
-    org: str | None = None
-    decided_by: PolicyVersion | None = None
-    records: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayAnswer:
-    """What became of it. `unreadable`: records that say too little to be decided again."""
-
-    result: Replayed
-    unreadable: tuple[str, ...]
-
-
 async def replay_policies(settings: Settings, question: ReplayQuestion) -> ReplayAnswer:
-    """Decides recorded calls again. Raises: GatewayError, DocumentError for a file of records."""
+    """Decides recorded calls again.
+
+    Raises: GatewayError; DocumentError for a file of records; TooManyCallsError.
+    """
     _, catalogue = open_prices(settings.prices, settings.price_overrides, settings.models)
     calls: list[RecordedCall] = []
     unreadable: list[str] = []
@@ -74,13 +50,14 @@ async def replay_policies(settings: Settings, question: ReplayQuestion) -> Repla
             continue
         if question.history <= call.at < question.until:
             calls.append(call)
+        if question.most_calls is not None and len(calls) > question.most_calls:
+            raise TooManyCallsError(f"more than {question.most_calls} calls were recorded then")
     replay = Replay(
         question.policies, frozenset(settings.home_accounts), decided_by=question.decided_by
     )
     since_ms = round(question.since.timestamp() * 1000)
-    return ReplayAnswer(
-        result=replay.run(calls, judge_from_ms=since_ms), unreadable=tuple(unreadable)
-    )
+    result = await asyncio.to_thread(replay.run, calls, judge_from_ms=since_ms)
+    return ReplayAnswer(result=result, unreadable=tuple(unreadable))
 
 
 async def _documents(settings: Settings, question: ReplayQuestion) -> AsyncIterator[dict[str, Any]]:

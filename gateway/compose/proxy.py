@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from gateway.adapters.bedrock.credentials import UpstreamCredentials
 from gateway.adapters.bedrock.upstream import BedrockUpstream, UpstreamOptions, open_session
 from gateway.adapters.files.host_channel import HostChannel
-from gateway.adapters.files.policies import read_policy_folder
-from gateway.adapters.files.prices import read_catalogue, read_price_book
+from gateway.adapters.files.prices import read_catalogue
 from gateway.adapters.key_directory import CachingKeyDirectory
 from gateway.adapters.outbox.writer import OutboxWriter
 from gateway.adapters.redis.breaker import BreakerState
@@ -31,9 +30,8 @@ from gateway.compose.stores import open_key_directory
 from gateway.domain.clock import Clock
 from gateway.domain.ids import Ids
 from gateway.domain.observer import Observer
-from gateway.policy.parse import parse_policies
 from gateway.proxy.accept import Accept, AcceptBounds, BodyBudget
-from gateway.proxy.admit import Admit, Rules
+from gateway.proxy.admit import Admit
 from gateway.proxy.admit_locally import LocalAdmission
 from gateway.proxy.authenticate import Authenticate
 from gateway.proxy.browse import Browse
@@ -216,15 +214,6 @@ def _local_admission(
         clock,
         workers=worker_count(settings),
         owed=outbox.__len__,
-    )
-
-
-def load_rules(settings: Settings) -> Rules:
-    """Policies and prices from their files. Raises: DocumentError that says where what is wrong."""
-    return Rules(
-        policies=parse_policies(read_policy_folder(settings.policies)),
-        prices=read_price_book(settings.prices, settings.price_overrides),
-        home_accounts=frozenset(settings.home_accounts),
     )
 
 

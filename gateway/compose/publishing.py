@@ -32,7 +32,7 @@ from gateway.control.bundle import (
     UnreadableBundleError,
     compile_bundle,
 )
-from gateway.control.publish import Change, Proposal, Publisher, propose
+from gateway.control.publish import Change, Proposal, Publisher, propose, publication_facts
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.observer import Observer
 from gateway.domain.reason import Reason
@@ -114,7 +114,7 @@ def make_policy_publisher(
                 "policy.publish",
                 f"rules/{settings.policies}",
                 outcome=AuditOutcome.DONE if is_done else AuditOutcome.FAILED,
-                context=_context(proposal),
+                context=publication_facts(proposal),
             )
         )
 
@@ -130,16 +130,6 @@ def make_policy_publisher(
         who=worker_name(),
         host=socket.gethostname(),
     )
-
-
-def _context(proposal: Proposal) -> dict[str, str]:
-    """What the record of a publication says of it."""
-    return {
-        "why": proposal.bundle.why,
-        "digest": proposal.bundle.digest,
-        "after": str(proposal.expected),
-        "orgs_hit": f"{len(proposal.orgs_hit)} of {len(proposal.orgs)}",
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +170,7 @@ async def push_folder(
         if proposal.needs_confirmation and not confirmed:
             return PushOutcome(proposal=proposal, edition=edition, needs_confirmation=True)
         trail = make_audit_trail(settings, tables, observer)
-        context = _context(proposal)
+        context = publication_facts(proposal)
         resource = f"rules/{folder}"
         await trail.record(audit_event(actor, "policy.push", resource, context=context))
         publication = await publishing.publisher.publish(proposal)

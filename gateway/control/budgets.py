@@ -116,6 +116,24 @@ def read_budget(
     )
 
 
+def readings_at(policies: PolicySet, place: Scope, at: datetime) -> Sequence[BudgetReading]:
+    """The budgets that count the calls of a place, and of what it lies in, as they are enforced."""
+    return [
+        reading
+        for budget in known_budgets(policies)
+        for scope in _with_parents(place)
+        if (reading := read_budget(policies, budget, scope, at)) is not None
+        and reading.limit is not None
+    ]
+
+
+def _with_parents(place: Scope) -> list[Scope]:
+    """The place and all that it lies in, the widest first."""
+    parts = place.path.split("/")
+    above = [Scope.parse("/".join(parts[:end])) for end in range(2, len(parts) + 1, 2)]
+    return [Scope.platform(), *(scope for scope in above if scope != Scope.platform())]
+
+
 def scopes_of(place: Scope) -> Mapping[ScopeKind, Scope]:
     """The scopes that a call of this place is accounted in, as far as the place says."""
     found = {ScopeKind.PLATFORM: Scope.platform()}

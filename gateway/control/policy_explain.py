@@ -9,6 +9,7 @@ from gateway.admission.accounts import budget_account, concurrency_account, rate
 from gateway.control.policy_trial import Outcome
 from gateway.domain.decision import Admit, Refuse
 from gateway.domain.money import NanoUsd, format_usd
+from gateway.domain.period import Period
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import Resource, Utilisation
 from gateway.policy.effective import matches_any, model_names
@@ -102,7 +103,7 @@ def _limits(outcome: Outcome, refusal: Refuse | None) -> Iterator[Step]:
     for budget in policy.budgets:
         key = (budget_account(budget).key, budget.name)
         says = (
-            f"{budget.mode.value}, {format_usd(budget.ceiling)} USD a {budget.period.value} for "
+            f"{budget.mode.value}, {format_usd(budget.ceiling)} USD {_each(budget.period)} for "
             f"{budget.scope.path}{_used(states.get(key), Resource.MONEY)}"
         )
         yield _limit_step(f"budget {budget.name!r}", budget.source, says, blocking, key)
@@ -142,6 +143,10 @@ def _states(outcome: Outcome) -> dict[tuple[str, str], Utilisation]:
         return {}
     told = outcome.decision.receipt.utilisation
     return {(each.account.key, each.account.name): each for each in told}
+
+
+def _each(period: Period) -> str:
+    return "an hour" if period is Period.HOUR else f"a {period.value}"
 
 
 def _used(state: Utilisation | None, resource: Resource) -> str:

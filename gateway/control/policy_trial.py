@@ -78,6 +78,15 @@ def try_call(trial: Trial, rules: TrialRules) -> Outcome:
     )
 
 
+def unbound_budgets(trial: Trial, outcome: Outcome) -> str:
+    """What is wrong if something is said to be spent of a budget that does not bind the call."""
+    known = sorted(budget.name for budget in outcome.policy.budgets)
+    unknown = sorted(set(trial.given.spent_usd) - set(known))
+    if not unknown:
+        return ""
+    return f"no budget {unknown[0]!r} binds this call; there are: {', '.join(known) or 'none'}"
+
+
 def _policy(trial: Trial, model: IdentifiedModel, rules: TrialRules) -> EffectivePolicy:
     given, when = trial.given, trial.when
     caller = given.caller

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -61,11 +61,26 @@ class Proposal:
     @property
     def says(self) -> str:
         """Whom it would hit, for people."""
-        named = ", ".join(self.orgs_hit[:_NAMED_ORGS])
-        more = len(self.orgs_hit) - _NAMED_ORGS
-        rest = f" and {more} more" if more > 0 else ""
-        hit = f"would hit {len(self.orgs_hit)} of {len(self.orgs)} orgs"
-        return f"{hit}: {named}{rest}" if named else hit
+        return f"would {hits(self.orgs_hit, len(self.orgs))}"
+
+
+def hits(orgs_hit: Sequence[str], orgs: int) -> str:
+    """Whom a change hits, of so many orgs, for people."""
+    named = ", ".join(orgs_hit[:_NAMED_ORGS])
+    more = len(orgs_hit) - _NAMED_ORGS
+    rest = f" and {more} more" if more > 0 else ""
+    hit = f"hit {len(orgs_hit)} of {orgs} orgs"
+    return f"{hit}: {named}{rest}" if named else hit
+
+
+def publication_facts(proposal: Proposal) -> dict[str, str]:
+    """What the record of a publication says of it."""
+    return {
+        "why": proposal.bundle.why,
+        "digest": proposal.bundle.digest,
+        "after": str(proposal.expected),
+        "orgs_hit": f"{len(proposal.orgs_hit)} of {len(proposal.orgs)}",
+    }
 
 
 def propose(current: PolicyBundle | None, change: Change) -> Proposal:

@@ -131,7 +131,7 @@ def _check_depth(text: str, file: str) -> None:
 
 
 def _character_problem(exc: yaml.reader.ReaderError, text: str, file: str) -> Problem:
-    """libyaml counts the bytes before a character that may not stand in YAML."""
+    """Where a character stands that YAML has not; libyaml counts the bytes before it."""
     before = text.encode(errors="surrogatepass")[: exc.position].decode(errors="ignore")
     lines = _LINE_END.split(before)
     what = f"not YAML: the character U+{int(exc.character):04X} may not stand here"

@@ -7,7 +7,6 @@ from typing import NewType
 
 NanoUsd = NewType("NanoUsd", int)
 
-NANO_PER_USD = 10**9
 _ONE_NANO = Decimal(1).scaleb(-9)
 _WIDE = Context(prec=64)
 MAX_NANO_USD = NanoUsd(2**53 - 1)

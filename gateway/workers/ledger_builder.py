@@ -133,7 +133,9 @@ class LedgerBuilder:
             return False
         if not await self._on.ledger.leads(self._who, self._bounds.lease_ms):
             return False
-        self._tell(f"shard {self._on.shard}: {why}; they are set from the books")
+        noted = await self._on.epochs.noted(self._on.shard)
+        if not await self._is_brand_new(noted, state):
+            self._tell(f"shard {self._on.shard}: {why}; they are set from the books")
         return await self._build_leading() is not None
 
     async def rebuild(self) -> int | None:

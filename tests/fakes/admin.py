@@ -15,13 +15,17 @@ from gateway.admin.services import AdminServices
 from gateway.authn.key_format import bearer_key, key_id_from, secret_from
 from gateway.control.emergency import EmergencyStatus, Outcome
 from gateway.control.keys import SETTABLE, KeyMaterial
+from gateway.control.policy_replay import Replay
+from gateway.control.policy_trial import TrialRules
 from gateway.control.ports import AccountBalance, AnswerState, KeptAnswer, RecordPage
 from gateway.control.publish import Publisher
+from gateway.control.replay_question import ReplayAnswer
 from gateway.domain.caller import Caller, CredentialKind, Role
 from gateway.domain.errors import GatewayError
 from gateway.domain.ids import KeyId
 from gateway.domain.money import NanoUsd
 from gateway.domain.reason import Reason
+from tests.fakes.calls import catalogue, price_book
 from tests.fakes.clock import FakeClock
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.rules import MemoryBundleStore
@@ -208,6 +212,31 @@ class MemoryChain:
                 yield entry
 
 
+class FakeReplay:
+    """Decides again the calls it was given; remembers what it was asked."""
+
+    def __init__(self, *calls) -> None:
+        self.calls = calls
+        self.questions = []
+        self.error = None
+
+    async def __call__(self, question):
+        self.questions.append(question)
+        if self.error is not None:
+            raise self.error
+        calls = [call for call in self.calls if question.org in (None, call.caller.org)]
+        replay = Replay(question.policies, decided_by=question.decided_by)
+        return ReplayAnswer(result=replay.run(calls), unreadable=())
+
+
+def trial_rules(policies):
+    return TrialRules(policies=policies, catalogue=catalogue(), prices=price_book())
+
+
+async def nobody():
+    return []
+
+
 async def whole_chain() -> AuditVerification:
     return AuditVerification(
         ok=True, chain="main", entries=0, head="0" * 64, checkpoints=0, flaw=None
@@ -252,7 +281,10 @@ def services(records=None, **given) -> AdminServices:
         current_bundle=store.current,
         publisher=Publisher(store, store.control),
         balances=FakeBalances(),
+        publishers=nobody,
         lint=lambda _policies: [],
+        trial_rules=trial_rules,
+        replay=FakeReplay(),
         emergencies=FakeEmergencies(),
         chain=MemoryChain(),
         verify_audit=whole_chain,

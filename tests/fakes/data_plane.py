@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.admission.outage import LedgerAlone
 from gateway.authn.authenticator import Authenticator
 from gateway.domain.observer import Fact, UnexpectedError
 from gateway.policy.parse import parse_policies
@@ -30,6 +29,7 @@ from tests.fakes.ids import FakeIds
 from tests.fakes.issued_keys import FakeKeyDirectory, digest, issued_key
 from tests.fakes.observers import RememberingObserver
 from tests.fakes.outboxes import MemoryOutbox
+from tests.fakes.stop_knowledge import ToldStops
 from tests.fakes.troubled_ledger import TroubledLedger
 from tests.fakes.upstream import ScriptedUpstream
 from tests.fakes.waiting import until
@@ -248,7 +248,7 @@ async def run_plane(
         calls,
         Health(lambda: is_ready),
         bodies,
-        RunningCalls(LedgerAlone()),
+        RunningCalls(ToldStops()),
         observer=observer,
         clock=clock,
         ids=ids,

@@ -155,8 +155,9 @@ async def test_a_disk_that_fails_is_told_and_calls_go_on_while_the_ledger_is_the
     ):
         assert (answer.status, await answer.text()) == (200, "ready\nthe outbox cannot write\n")
     monkeypatch.undo()
-    await until(lambda: facts_of(gateway, ComponentRecovered))
-    assert gateway.plane.outbox.is_writing
+    await until(lambda: gateway.plane.outbox.is_writing)
+    told = {fact.component for fact in facts_of(gateway, ComponentRecovered)}
+    assert "outbox" in told
     await gateway.ask(converse(sim_marker(output=5)))
     assert len(await gateway.settled(2)) == 2
 

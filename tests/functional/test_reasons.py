@@ -23,7 +23,7 @@ budgets:
   - {name: penniless, scope: team/web/user/penniless, period: day, limit_usd: 0.000001}
 limits:
   - {name: slow, scope: team/web/user/slow, requests_per_minute: 1}
-  - {name: talk, scope: team/web/user/talker, tokens_per_minute: 70}
+  - {name: talk, scope: team/web/user/talker, tokens_per_minute: 45}
   - {name: alone, scope: team/web/user/alone, concurrency: 1}
   - {name: small, scope: team/web/user/small, tokens_per_request: 100}
   - {name: narrow, scope: team/web/user/narrow, tokens_per_minute: 20}
@@ -41,11 +41,11 @@ async def ask(start):
 
         async def call(
             user="ada",
+            *,
             model=NOVA,
             operation="converse",
             limit=20,
             text="hi",
-            body=None,
             bearer=None,
         ):
             bearer = bearer or (await gateway.key(user)).bearer
@@ -54,7 +54,7 @@ async def ask(start):
                 said["inferenceConfig"] = {"maxTokens": limit}
             async with session.post(
                 f"{gateway.url}/model/{model}/{operation}",
-                json=said if body is None else body,
+                json=said,
                 headers={"Authorization": f"Bearer {bearer}"},
             ) as response:
                 text = await response.read()
@@ -126,7 +126,7 @@ async def test_rates_tell_what_is_used_and_when_to_come_back(ask):
     answer = await ask("talker", limit=30)
     assert_refused(
         answer, 429, "tokens_limited",
-        r"Limit 'talk tokens per minute' .*: \d+ of 70 tokens are used", "Try again in",
+        r"Limit 'talk tokens per minute' .*: \d+ of 45 tokens are used", "Try again in",
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("reserve", "if stored[1] or (args[6] ~= '' and stored[2] ~= args[6]) then", "if args[6] ~= '' and stored[2] ~= args[6] then"),
     ("reserve", "if known > seen then", "if known >= seen then"),
     ("reserve", "if known > seen then", "if false then"),
-    ("reserve", "elseif seen > known then", "elseif false then"),
+    ("reserve", "elseif seen > known and", "elseif false and"),
     ("reserve", "if is_standing(stored[number], now_ms) then", "if false then"),
     ("control", "if version > known then", "if true then"),
     ("prelude", "return not until_ms or until_ms > now_ms", "return true"),
@@ -182,8 +182,9 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("control", "(args[5] == 'reminder' and noted)", "false"),
     ("control", "(args[5] == 'trip' and is_standing(noted, now_ms))", "false"),
     ("control", "args[5] == 'trip' and is_standing(noted, now_ms)", "args[5] == 'trip' and noted"),
-    ("control", "if until_ms and until_ms < now_ms - STOP_NOTE_MS then", "if until_ms then"),
-    ("control", "if until_ms and until_ms < now_ms - STOP_NOTE_MS then", "if false then"),
+    ("control", "if ended_ms and ended_ms < now_ms - NOTE_MS and", "if ended_ms and"),
+    ("control", "if ended_ms and ended_ms < now_ms - NOTE_MS and", "if false and"),
+    ("control", " and stored[at] ~= kept", ""),
     ("control", "if leader and leader ~= args[1] then return { args[1], 0 } end", ""),
     ("control", "redis.call('SET', keys[1], args[1], 'PX', args[2])", "redis.call('SET', keys[1], args[1])"),
     ("bundle", "if stored[2] == args[1] then", "if false then"),
@@ -195,6 +196,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     ("journal", "if facts['pending'] > 0 then", "if false then"),
     ("journal", "text(sequence + 1)", "text(sequence)"),
     ("journal", "if not lowest or is_before(watermark, lowest) then", "if true then"),
+    ("reserve", "and string.find(fields[first + number], 'key:', 1, true) ~= 1 then", "then"),
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from gateway.domain.ids import RequestId
 from gateway.domain.period import Period, windows_at
 from tests.simulation.network import Fate, Store
-from tests.simulation.rules import new_edition
 from tests.simulation.server import Copy
 
 if TYPE_CHECKING:
@@ -249,7 +248,7 @@ class Faults:
         if self._dice.random() < 0.3:
             world.operator.toggle_stop()
             return
-        world.edition = new_edition(self._dice, world.edition.version + 1, world.zone)
+        world.edition = world.next_edition(world.edition.version + 1)
         world.operator.publish(world.edition.version)
 
     def _jump(self) -> None:

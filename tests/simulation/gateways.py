@@ -1,4 +1,4 @@
-"""The processes of a simulated installation: gateways, sweepers, flushers. Real parts, mortal.
+"""The processes of a simulated installation: gateways and sweepers. Real parts, mortal.
 
 A gateway runs what `compose` would put together: admission, settlement, outbox, replayer and ledger
 are the product's own. What the proxy does around them (`proxy/handler.py`) is `Gateway._call`.
@@ -7,19 +7,15 @@ are the product's own. What the proxy does around them (`proxy/handler.py`) is `
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.adapters.dynamodb.dead_letters import DynamoDeadLetters
-from gateway.adapters.dynamodb.usage_table import DynamoUsageTable
-from gateway.adapters.dynamodb.usage_transaction import Place
 from gateway.adapters.outbox.adoption import DeadWorkers
 from gateway.adapters.outbox.segment_log import OutboxBounds
 from gateway.adapters.outbox.writer import OutboxWriter
-from gateway.adapters.redis.journal_stream import RedisJournalStream
 from gateway.adapters.redis.ledger import RedisLedger
 from gateway.domain.errors import GatewayError
 from gateway.domain.ids import RequestId
@@ -27,15 +23,16 @@ from gateway.domain.observer import Fact, SettlementFailed, UnexpectedError
 from gateway.domain.reason import Reason
 from gateway.domain.reservation import AdmissionPlan, Granted, Receipt
 from gateway.proxy.admit import Admit
+from gateway.proxy.admit_locally import LocalAdmission
 from gateway.proxy.drain import Calls
 from gateway.proxy.settle import Settle
 from gateway.proxy.stage_values import IdentifiedCall
-from gateway.workers.journal_flusher import JournalFlusher
 from gateway.workers.outbox_replayer import OutboxReplayer, ReplayBounds
 from gateway.workers.reservation_sweeper import ReservationSweeper
+from tests.fakes.stop_knowledge import ToldStops
 from tests.simulation.dynamo_model import DynamoModel
 from tests.simulation.loop import Life, SimulationLoop
-from tests.simulation.network import NOW, Network, RemoteDynamoDb, RemoteRedis
+from tests.simulation.network import NOW, Network, RemoteRedis
 from tests.simulation.notebook import Notebook
 from tests.simulation.rules import Edition
 from tests.simulation.trace import Trace
@@ -58,6 +55,8 @@ class Surroundings(Protocol):
     bedrock: Bedrock
     now_ms: int
     chance: Callable[[], float]
+    has_allowance: bool
+    gateways: Sequence[Any]
 
     def note_death(self, worker: str) -> None:
         """A gateway has died."""
@@ -161,13 +160,23 @@ class Gateway(Process):
         self.outbox = OutboxWriter(
             self.root, lambda: life.name, observer=self, clock=self.clock, bounds=_BOUNDS
         )
-        settle = self.settle = Settle(self, self.outbox, self.calls, self, self.clock)
+        local = LocalAdmission(
+            ToldStops(),
+            self.outbox,
+            self.clock,
+            workers=len(world.gateways),
+            owed=lambda: len(self.outbox),
+        )
+        settle = self.settle = Settle(
+            self, self.outbox, self.calls, self, self.clock, left=local.left
+        )
         self.admit = Admit(
             lambda: self.edition.rules,
             self,
             self.clock,
             release=settle.release,
             hold_ttl_ms=HOLD_TTL_MS,
+            local=local if world.has_allowance else None,
         )
         self.replayer = OutboxReplayer(
             self.outbox,
@@ -204,6 +213,8 @@ class Gateway(Process):
     async def _call(self, identified: IdentifiedCall, *, leaves_early: bool) -> None:
         request_id = identified.call.request_id
         admitted = await self.admit(identified)
+        if admitted.admitted.is_local:
+            self.world.trace.tell("let pass", f"{self.life.name} {request_id}")
         async with self.settle.hold(admitted) as hold:
             if leaves_early:
                 return
@@ -271,29 +282,3 @@ class Sweeper(Process):
 
     def sweep(self) -> None:
         self.begin("sweep", self.sweeper.sweep)
-
-
-class Flusher(Process):
-    """Brings records to DynamoDB."""
-
-    def __init__(self, world: Surroundings, name: str, lane: int) -> None:
-        super().__init__(world, name)
-        self.lane = lane
-
-    def _start(self) -> None:
-        self.flusher = make_flusher(self, self.name, lane=self.lane)
-
-    def flush(self) -> None:
-        self.begin("flush", self.flusher.flush_once)
-
-
-def make_flusher(process: Process, consumer: str, *, lane: int) -> JournalFlusher:
-    """A flusher that runs in a process."""
-    world = process.world
-    redis: Any = RemoteRedis(world.network, process.life)
-    dynamo: Any = RemoteDynamoDb(world.network, process.life)
-    # A consumer that nobody waits for: what the other one is writing is taken for left behind.
-    stream = RedisJournalStream(redis, consumer, dead_after_ms=0, now_ms=lambda: int(NOW))
-    table = DynamoUsageTable(dynamo, Place(prefix="", lane=lane), chance=world.chance)
-    letters = DynamoDeadLetters(dynamo, "dead_letters")
-    return JournalFlusher(stream, table, letters, process, chance=world.chance)

@@ -18,7 +18,8 @@ from gateway.domain.scope import Scope
 from gateway.domain.stop import Stop
 from gateway.workers.journal_flusher import JournalFlusher
 from gateway.workers.ledger_builder import Builds, LedgerBuilder
-from tests.simulation.gateways import Process, ProcessClock, Surroundings, make_flusher
+from tests.simulation.flushers import make_flusher
+from tests.simulation.gateways import Process, ProcessClock, Surroundings
 from tests.simulation.network import NOW, RemoteDynamoDb, RemoteRedis
 from tests.simulation.rules import ORG
 

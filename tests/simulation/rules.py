@@ -33,6 +33,9 @@ limits:
   - {{scope: user, requests_per_minute: {requests}, tokens_per_minute: {tokens}}}
   - {{scope: org, concurrency: {places}}}
 """
+_ALLOWANCE = """
+on_outage: {{budgets: local_allowance, allowance_usd: 0.05}}
+"""
 # One zone has a clock change that ends a civil hour twice, one that is no whole number of hours.
 _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata")
 
@@ -50,9 +53,14 @@ def first_zone(dice: random.Random) -> str:
     return dice.choice(_ZONES)
 
 
-def new_edition(dice: random.Random, version: int, zone: str) -> Edition:
-    """The next edition: every limit is another one, higher or lower."""
-    text = _POLICY.format(
+def new_edition(
+    dice: random.Random, version: int, zone: str, *, has_allowance: bool = False
+) -> Edition:
+    """The next edition: every limit is another one, higher or lower.
+
+    `has_allowance`: a worker whose ledger does not answer lets some calls pass.
+    """
+    text = (_POLICY + (_ALLOWANCE if has_allowance else "")).format(
         zone=zone,
         month=dice.choice(("0.5", "2", "9")),
         day=dice.choice(("0.1", "0.3", "1")),

@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--print", action="store_true", help="the whole trace of each history")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first violation")
+    parser.add_argument("--allowance", action="store_true", help="some pass without the ledger")
     options = parser.parse_args()
     first, _, end = options.seeds.partition(":")
     with tempfile.TemporaryDirectory(prefix="simulation-") as folder, valkey(Path(folder)) as url:
@@ -56,7 +57,7 @@ def _run(seeds: range, options: argparse.Namespace, url: str, folder: Path) -> i
     broken: list[int] = []
     began = time.perf_counter()
     for seed in seeds:
-        world = World(seed, options.steps, url, folder / str(seed))
+        world = World(seed, options.steps, url, folder / str(seed), has_allowance=options.allowance)
         try:
             world.live()
         except ViolationError as violation:

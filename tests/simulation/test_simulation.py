@@ -21,7 +21,7 @@ DEFECTS = (
     "if now_ms < tonumber(redis.call('ZSCORE', keys[2], id) or '0') then",
     "redis.call('HINCRBY', claim.key, 'posted', charge)",
     "redis.call('HINCRBY', claim.key, 'pending', 0 - claim.amount)",
-    "local entry = redis.call('XADD', usage_key, '*', 'record', ending.record)",
+    "local entry = redis.call('XADD', usage_key, '*', 'record', ending.record, unpack(fields))",
     "redis.call('ZREM', claim.key, id)",
 )
 

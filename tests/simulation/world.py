@@ -20,13 +20,14 @@ from tests.simulation.checks import Laws
 from tests.simulation.disk import Disk
 from tests.simulation.dynamo_model import DynamoModel
 from tests.simulation.faults import Faults
-from tests.simulation.gateways import Flusher, Gateway, Process, Sweeper
+from tests.simulation.flushers import Flusher
+from tests.simulation.gateways import Gateway, Process, Sweeper
 from tests.simulation.lineage import Lineage
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import Message, Network, Store
 from tests.simulation.notebook import Notebook
 from tests.simulation.recovery import Builder, Operator, recorded_in
-from tests.simulation.rules import Requests, first_zone, new_edition
+from tests.simulation.rules import Edition, Requests, first_zone, new_edition
 from tests.simulation.server import LedgerServer
 from tests.simulation.trace import Trace
 from tests.simulation.upstream import Bedrock
@@ -46,9 +47,14 @@ WRITE_BACK_MS = 29_999
 
 
 class World:
-    """Everything there is. `root` is where the hosts keep their outboxes."""
+    """Everything there is. `root` is where the hosts keep their outboxes.
 
-    def __init__(self, seed: int, steps: int, url: str, root: Path) -> None:
+    `has_allowance`: workers let some calls pass while their ledger does not answer.
+    """
+
+    def __init__(
+        self, seed: int, steps: int, url: str, root: Path, *, has_allowance: bool = False
+    ) -> None:
         self.dice = random.Random(seed)
         self.chance: Callable[[], float] = self.dice.random
         self.steps = steps
@@ -68,11 +74,12 @@ class World:
         self.requests = Requests(self.dice)
         self.zone = first_zone(self.dice)
         self.edition_zone = ZoneInfo(self.zone)
+        self.has_allowance = has_allowance
         self.has_lost_writes = False
         self.lost_notes: set[RequestId] = set()
         self.beyond_reach: set[RequestId] = set()
         self._broken: Exception | None = None
-        self.edition = new_edition(self.dice, 1, self.zone)
+        self.edition = self.next_edition(1)
         hosts = [root / "host-a", root / "host-a", root / "host-b"][
             : self.dice.choice((1, 2, 3, 3))
         ]
@@ -84,6 +91,10 @@ class World:
         self.operator = Operator(self, "operator")
         self.builders = [Builder(self, "b0"), Builder(self, "b1")]
         self.faults = Faults(self)
+
+    def next_edition(self, version: int) -> Edition:
+        """The rules as they will be."""
+        return new_edition(self.dice, version, self.zone, has_allowance=self.has_allowance)
 
     @property
     def processes(self) -> list[Process]:

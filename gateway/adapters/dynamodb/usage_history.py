@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 from gateway.adapters.dynamodb.connection import DynamoDb
 from gateway.adapters.dynamodb.errors import LIBRARY_ERRORS, store_error
 from gateway.adapters.dynamodb.pages import query_all, scan_all
-from gateway.adapters.dynamodb.tables import BY_DAY, BY_OWNER
+from gateway.adapters.dynamodb.tables import BY_DAY
 from gateway.domain.reason import Reason
-from gateway.journal.codec import AT, DAY, DAY_SHARDS, OWNER, at_key, from_item
+from gateway.journal.codec import DAY, DAY_SHARDS, from_item
 
 
 class DynamoUsageHistory:
@@ -29,31 +29,6 @@ class DynamoUsageHistory:
         for shard in range(DAY_SHARDS):
             async for item in self._partition(f"{day:%Y-%m-%d}#{shard:02d}"):
                 yield from_item(item)
-
-    async def of_owner(
-        self, owner: str, since: datetime, until: datetime
-    ) -> AsyncIterator[dict[str, Any]]:
-        """One owner's records admitted from `since` to before `until`, in the order of time.
-
-        `owner` is the narrowest scope the credential bound: a path such as
-        `org/acme/team/web/user/ada`. Raises: GatewayError if the store does not answer.
-        """
-        # BETWEEN includes its end, and the next smaller text of an instant is a microsecond less.
-        last = until - timedelta(microseconds=1)
-        if since > last:
-            return
-        question = {
-            "IndexName": BY_OWNER,
-            "KeyConditionExpression": "#owner = :owner AND #at BETWEEN :since AND :last",
-            "ExpressionAttributeNames": {"#owner": OWNER, "#at": AT},
-            "ExpressionAttributeValues": {
-                ":owner": {"S": owner},
-                ":since": {"S": at_key(since)},
-                ":last": {"S": at_key(last)},
-            },
-        }
-        async for item in self._found(question):
-            yield from_item(item)
 
     async def everything(self) -> AsyncIterator[dict[str, Any]]:
         """All records, strongly consistent, in no order. Reads the whole table.

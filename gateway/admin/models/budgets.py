@@ -24,6 +24,8 @@ class BudgetOrder(BudgetRule):
     """Whose budget it is; `*` is the platform's own."""
     limit_usd: WrittenAmount
     """USD per window, at most nine decimals: a number, or exact text."""
+    why: Why | None = None
+    """Why, for the record; it is no part of the budget."""
 
 
 def _not_of_a_file(budget_id: str) -> str:
@@ -77,6 +79,18 @@ class StatusQuery(Query):
     scope: ScopePath | None = None
 
 
+class PlaceQuery(Query):
+    """Of which place the budgets are asked that count its calls."""
+
+    scope: ScopePath
+
+
+class WhyQuery(Query):
+    """Why something is taken out, for the record."""
+
+    why: Why | None = None
+
+
 class OverrideOrder(Given):
     """A limit that is changed, or lifted, for a time."""
 
@@ -128,6 +142,12 @@ class BudgetStatus(Shown):
     overrides: tuple[OverrideDocument, ...]
 
 
+class BudgetStatuses(Shown):
+    """Budgets that count the calls of a place, and of what it lies in within your reach."""
+
+    items: tuple[BudgetStatus, ...]
+
+
 class Removed(Shown):
     """What was taken out."""
 
@@ -137,4 +157,4 @@ class Removed(Shown):
 
 def as_json(order: BudgetOrder) -> dict[str, Any]:
     """The order as the JSON it came from; amounts as exact text."""
-    return order.model_dump(mode="json", exclude_none=True)
+    return order.model_dump(mode="json", exclude_none=True, exclude={"why"})

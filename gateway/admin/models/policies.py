@@ -7,12 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from gateway.admin.models.document import Given, Shown
+from gateway.admin.models.document import Given, Shown, Why
 
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _MAX_CHARS = 1_000_000
 
 FileName = Annotated[str, Field(pattern=_FILE_NAME)]
+PolicyFiles = Annotated[
+    dict[FileName, Annotated[str, Field(max_length=_MAX_CHARS)]],
+    Field(min_length=1, max_length=1000),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": _FILE_NAME},
+            "additionalProperties": {"type": "string", "maxLength": _MAX_CHARS},
+            "minProperties": 1,
+            "maxProperties": 1000,
+        }
+    ),
+]
+"""Policy files: name → text."""
 
 
 class PolicyFile(Shown):
@@ -42,19 +56,49 @@ class PolicyEdition(Shown):
 class PolicyCheckOrder(Given):
     """Policy files that are to be checked together: name → text."""
 
-    files: Annotated[
-        dict[FileName, Annotated[str, Field(max_length=_MAX_CHARS)]],
-        Field(min_length=1, max_length=1000),
-        WithJsonSchema(
-            {
-                "type": "object",
-                "propertyNames": {"pattern": _FILE_NAME},
-                "additionalProperties": {"type": "string", "maxLength": _MAX_CHARS},
-                "minProperties": 1,
-                "maxProperties": 1000,
-            }
-        ),
-    ]
+    files: PolicyFiles
+
+
+class PolicyPublishOrder(Given):
+    """The policy files that shall be in force, all of them: name → text.
+
+    `confirmed`: even if they change the rules of more than half of the orgs.
+    """
+
+    files: PolicyFiles
+    why: Why
+    confirmed: bool = False
+
+
+class PolicyPublished(Shown):
+    """What became of it. `published` False: the edition in force holds these very rules.
+
+    `orgs`: how many have rules in force; `orgs_hit`: those whose rules it changed.
+    """
+
+    published: bool
+    edition: int
+    digest: str
+    orgs: int
+    orgs_hit: tuple[str, ...]
+
+
+class PolicyPublisher(Shown):
+    """How the folder of one publisher stands to what is in force. `detail`: what is to be done."""
+
+    publisher: str
+    folder: str
+    leads: bool
+    state: Literal["in_force", "broken", "needs_confirmation", "differs"]
+    detail: str
+    edition: int
+    at: datetime
+
+
+class PolicyPublishers(Shown):
+    """The publishers that live now."""
+
+    items: tuple[PolicyPublisher, ...]
 
 
 class PolicyProblem(Shown):

@@ -60,6 +60,11 @@ def facts_of(rule: BudgetRule) -> dict[str, str]:
     }
 
 
+def said(why: str | None) -> dict[str, str]:
+    """The reason, as the audit trail keeps it, if one was given."""
+    return {} if why is None else {"why": why}
+
+
 def override_document(override: Override) -> OverrideDocument:
     """The override as it is shown."""
     limit = override.limit_usd

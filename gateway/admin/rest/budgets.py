@@ -17,9 +17,12 @@ from gateway.admin.models.budgets import (
     BudgetPage,
     BudgetQuery,
     BudgetStatus,
+    BudgetStatuses,
     NewBudgetOrder,
     Removed,
+    PlaceQuery,
     StatusQuery,
+    WhyQuery,
     as_json,
 )
 from gateway.admin.problem import FieldProblem, ProblemError
@@ -30,11 +33,12 @@ from gateway.admin.rest.budget_documents import (
     budget_document,
     etag_of,
     facts_of,
+    said,
     status_document,
 )
 from gateway.admin.route import WRITES, About, Answer, Route
 from gateway.admin.services import AdminServices
-from gateway.control.budgets import KnownBudget, known_budgets, read_budget
+from gateway.control.budgets import KnownBudget, known_budgets, read_budget, readings_at
 from gateway.control.publish import delete_budget, put_budget
 from gateway.domain.caller import Role
 from gateway.domain.scope import Scope
@@ -91,8 +95,8 @@ class _Budgets:
                 raise _exists()
             return put_budget(managed, budget)
 
-        await asked.record(f"budget/{budget_id}", facts_of(budget))
-        after = await self._desk.change(asked, change, f"budget {budget_id} made")
+        await asked.record(f"budget/{budget_id}", {**facts_of(budget), **said(order.why)})
+        after = await self._desk.change(asked, change, order.why or f"budget {budget_id} made")
         return answer_of(after, budget_id, HTTPStatus.CREATED)
 
     async def replace(self, asked: Asked) -> Answer:
@@ -100,7 +104,8 @@ class _Budgets:
         _, old = await self._desk.find(asked)
         _expect_managed(old)
         asked.expect_version(etag_of(budget_document(old)))
-        budget = _managed(asked.body(BudgetOrder), old.id)
+        order = asked.body(BudgetOrder)
+        budget = _managed(order, old.id)
         asked.expect_within(_scope_of(budget))
 
         def change(managed: ManagedRules) -> ManagedRules:
@@ -108,8 +113,8 @@ class _Budgets:
             return put_budget(managed, budget)
 
         before = {f"before_{name}": text for name, text in facts_of(old.rule).items()}
-        await asked.record(f"budget/{old.id}", {**before, **facts_of(budget)})
-        after = await self._desk.change(asked, change, f"budget {old.id} changed")
+        await asked.record(f"budget/{old.id}", {**before, **facts_of(budget), **said(order.why)})
+        after = await self._desk.change(asked, change, order.why or f"budget {old.id} changed")
         return answer_of(after, old.id, HTTPStatus.OK)
 
     async def delete(self, asked: Asked) -> Answer:
@@ -122,8 +127,9 @@ class _Budgets:
             _expect_same(managed, old)
             return delete_budget(managed, old.id)
 
-        await asked.record(f"budget/{old.id}", facts_of(old.rule))
-        await self._desk.change(asked, change, f"budget {old.id} taken out")
+        why = asked.query(WhyQuery).why
+        await asked.record(f"budget/{old.id}", {**facts_of(old.rule), **said(why)})
+        await self._desk.change(asked, change, why or f"budget {old.id} taken out")
         return Answer(document=Removed(id=old.id))
 
     async def status(self, asked: Asked) -> Answer:
@@ -138,6 +144,18 @@ class _Budgets:
             raise _needs_scope(budget)
         balance = await self._house.balances.read(place, reading.accounts)
         return Answer(document=status_document(reading, balance))
+
+
+    async def statuses(self, asked: Asked) -> Answer:
+        """What is spent and held of all budgets that count the calls of a place."""
+        place, reach = asked.query(PlaceQuery).scope, asked.reach
+        _, policies = await self._desk.rules.policies()
+        items = [
+            status_document(one, await self._house.balances.read(one.place, one.accounts))
+            for one in readings_at(policies, place, asked.now)
+            if reach.covers(one.place)
+        ]
+        return Answer(document=BudgetStatuses(items=tuple(items)))
 
 
 def budget_routes(services: AdminServices) -> tuple[Route, ...]:
@@ -179,6 +197,17 @@ def _reading(handlers: _Budgets) -> tuple[Route, ...]:
             query=StatusQuery,
             answer=BudgetStatus,
             failures=(HTTPStatus.NOT_FOUND,),
+        ),
+        Route(
+            method="GET",
+            path="/v1/budget-status",
+            role=Role.VIEWER,
+            about=About.NAMED,
+            scope_of=lambda asked: asked.query(PlaceQuery).scope,
+            summary="What is spent, held and left in each budget that counts calls of a place.",
+            handler=handlers.statuses,
+            query=PlaceQuery,
+            answer=BudgetStatuses,
         ),
     )
 
@@ -226,6 +255,7 @@ def _writing(handlers: _Budgets) -> tuple[Route, ...]:
             "budget.delete",
             summary="Take a budget out that was made here.",
             handler=handlers.delete,
+            query=WhyQuery,
             answer=Removed,
             has_etag=True,
             failures=(missing, conflict),

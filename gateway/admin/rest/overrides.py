@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from gateway.admin.asked import Asked
-from gateway.admin.models.budgets import LONGEST_OVERRIDE, OverrideDocument, OverrideOrder, Removed
+from gateway.admin.models.budgets import (
+    LONGEST_OVERRIDE,
+    OverrideDocument,
+    OverrideOrder,
+    Removed,
+    WhyQuery,
+)
 from gateway.admin.problem import FieldProblem
 from gateway.admin.reading import invalid_body
 from gateway.admin.rest.budget_desk import BudgetDesk, not_found
-from gateway.admin.rest.budget_documents import override_document
-from gateway.admin.route import WRITES, About, Answer, Route
+from gateway.admin.rest.budget_documents import override_document, said
+from gateway.admin.route import WRITES, About, Answer, Handler, Route
 from gateway.admin.services import AdminServices
+from gateway.control.budgets import KnownBudget, known_budgets
 from gateway.control.publish import add_override, remove_override
 from gateway.domain.caller import Role
 from gateway.domain.scope import Scope
@@ -56,14 +64,31 @@ class _Overrides:
         )
         return Answer(document=document, status=HTTPStatus.CREATED)
 
-    async def end_override(self, asked: Asked) -> Answer:
-        """Ends an override before its time."""
+    async def end_of_budget(self, asked: Asked) -> Answer:
+        """Ends an override of a budget before its time."""
         _, budget = await self._desk.find(asked)
-        override_id = asked.path["override_id"]
+        return await self._end(asked, [budget])
+
+    async def end(self, asked: Asked) -> Answer:
+        """Ends an override before its time, of whichever budget within reach it is."""
+        _, policies = await self._desk.rules.policies()
+        reach = asked.reach
+        return await self._end(asked, [b for b in known_budgets(policies) if reach.covers(b.scope)])
+
+    async def _end(self, asked: Asked, budgets: Sequence[KnownBudget]) -> Answer:
+        """Ends the override that the path names if it is of one of these budgets.
+
+        Who reaches everything also ends one of another limit, or of what is no more.
+        """
+        override_id, reach = asked.path["override_id"], asked.reach
         bundle = await self._desk.rules.bundle()
         overrides = bundle.managed.overrides if bundle is not None else ()
         found = next((one for one in overrides if one.id == override_id), None)
-        if found is None or found.limit != budget.rule.name or not asked.reach.covers(found.scope):
+        if found is None or not reach.covers(found.scope):
+            raise not_found("override")
+        budget = next((one for one in budgets if one.rule.name == found.limit), None)
+        is_any = "budget_id" not in asked.path and reach.is_everything
+        if budget is None and not is_any:
             raise not_found("override")
 
         def change(managed: ManagedRules) -> ManagedRules:
@@ -72,8 +97,10 @@ class _Overrides:
             except KeyError:
                 raise not_found("override") from None
 
-        await asked.record(f"budget/{budget.id}", {"ended_override": override_id})
-        await self._desk.change(asked, change, f"override {override_id} ended")
+        why = asked.query(WhyQuery).why
+        resource = f"budget/{budget.id}" if budget is not None else f"override/{override_id}"
+        await asked.record(resource, {"ended_override": override_id, **said(why)})
+        await self._desk.change(asked, change, why or f"override {override_id} ended")
         return Answer(document=Removed(id=override_id))
 
 
@@ -81,7 +108,6 @@ def override_routes(services: AdminServices) -> tuple[Route, ...]:
     """The routes of this noun."""
     handlers = _Overrides(services)
     one = "/v1/budgets/{budget_id}"
-    failures = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
     return (
         Route(
             method="POST",
@@ -95,20 +121,26 @@ def override_routes(services: AdminServices) -> tuple[Route, ...]:
             answer=OverrideDocument,
             status=HTTPStatus.CREATED,
             rate=WRITES,
-            failures=failures,
+            failures=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         ),
-        Route(
-            method="DELETE",
-            path=f"{one}/override/{{override_id}}",
-            role=Role.OPERATOR,
-            about=About.FOUND,
-            action="budget.override.end",
-            summary="End an override before its time.",
-            handler=handlers.end_override,
-            answer=Removed,
-            rate=WRITES,
-            failures=failures,
-        ),
+        _end(f"{one}/override/{{override_id}}", handlers.end_of_budget),
+        _end("/v1/overrides/{override_id}", handlers.end),
+    )
+
+
+def _end(path: str, handler: Handler) -> Route:
+    return Route(
+        method="DELETE",
+        path=path,
+        role=Role.OPERATOR,
+        about=About.FOUND,
+        action="budget.override.end",
+        summary="End an override before its time.",
+        handler=handler,
+        query=WhyQuery,
+        answer=Removed,
+        rate=WRITES,
+        failures=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     )
 
 

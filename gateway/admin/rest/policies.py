@@ -15,13 +15,11 @@ from gateway.admin.models.policies import (
     PolicyFinding,
     PolicyProblem,
 )
-from gateway.admin.rest.rules_in_force import RulesInForce
+from gateway.admin.rest.rules_in_force import RulesInForce, owner_of
 from gateway.admin.route import HEAVY, About, Answer, Route
 from gateway.admin.services import AdminServices
 from gateway.documents.marked_yaml import DocumentError, Problem
 from gateway.domain.caller import Role
-from gateway.domain.scope import Scope
-from gateway.policy.name_types import EVERYONE
 from gateway.policy.parse import PolicySet, parse_policies
 
 _MOST = 200
@@ -37,7 +35,7 @@ def policy_routes(services: AdminServices) -> tuple[Route, ...]:
         bundle = await rules.bundle()
         edition, policies = await rules.policies()
         visible = [
-            org for org in policies.files if reach.covers(_owner(org)) and bundle is not None
+            org for org in policies.files if reach.covers(owner_of(org)) and bundle is not None
         ]
         files = tuple(_file(policies, org, bundle.files) for org in visible) if bundle else ()
         managed = policies.managed
@@ -50,7 +48,7 @@ def policy_routes(services: AdminServices) -> tuple[Route, ...]:
             published_by=told.published_by if told else None,
             why=told.why if told else None,
             files=files,
-            budgets_by_api=sum(1 for b in managed.budgets if reach.covers(_owner(b.org))),
+            budgets_by_api=sum(1 for b in managed.budgets if reach.covers(owner_of(b.org))),
             overrides_by_api=sum(1 for o in managed.overrides if reach.covers(o.scope)),
         )
         return Answer(document=document, etag=str(edition))
@@ -112,7 +110,3 @@ def _file(policies: PolicySet, org: str, texts: object) -> PolicyFile:
     name = policies.files[org].marked.file
     assert isinstance(texts, dict)
     return PolicyFile(name=name, org=org, text=texts.get(name, ""))
-
-
-def _owner(org: str) -> Scope:
-    return Scope.platform() if org == EVERYONE else Scope.org(org)

@@ -9,6 +9,8 @@ from gateway.control.bundle import PolicyBundle, compile_bundle
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.errors import Fault, GatewayError
 from gateway.domain.reason import Reason
+from gateway.domain.scope import Scope
+from gateway.policy.name_types import EVERYONE
 from gateway.policy.parse import PolicySet, parse_policies
 
 
@@ -41,3 +43,8 @@ class RulesInForce:
             ) from exc
         self._known = (bundle.edition, digest, policies)
         return bundle.edition, policies
+
+
+def owner_of(org: str) -> Scope:
+    """Whose the rules of an org's file are; `*` are the platform's own."""
+    return Scope.platform() if org == EVERYONE else Scope.org(org)

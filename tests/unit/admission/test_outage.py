@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from gateway.admission.choose import Bucket
 from gateway.admission.outage import (
     AdmitLocally,
-    LedgerAlone,
     OutageRules,
     OutageState,
     decide,
@@ -155,12 +154,6 @@ def test_a_stop_is_refused_as_the_ledger_would_refuse_it():
     assert refusal.reason is Reason.EMERGENCY_STOP
     assert "org/acme" in refusal.detail
     assert refusal.retry_after_s is None
-
-
-def test_who_hears_of_stops_from_the_ledger_alone_knows_of_none_without_it():
-    alone = LedgerAlone()
-    assert not alone.is_current()
-    assert alone.stop_of([ACME]) is None
 
 
 @given(

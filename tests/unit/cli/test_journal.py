@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 
 import pytest
 import redis
@@ -61,7 +62,10 @@ def test_what_waits_is_counted_and_brought_to_the_table(
         async with open_dynamodb(dynamodb_endpoint, "us-east-1") as client:
             return await DynamoUsageTable(client, Place(prefix=table_prefix)).read("r1")
 
-    assert asyncio.run(read()) == document_of("r1")
+    stored = asyncio.run(read())
+    # When the ledger took it stands beside what was written.
+    assert datetime.fromisoformat(stored.pop("posted_at")).tzinfo is not None
+    assert stored == document_of("r1")
 
 
 def test_an_entry_that_is_no_record_is_told_and_does_not_stay(run, valkey_url):

@@ -4,14 +4,12 @@ import pytest
 
 from gateway.compose.proxy import (
     home_region,
-    load_rules,
     open_data_plane,
     served_hosts,
 )
 from gateway.compose.publishing import publish_folder
 from gateway.compose.rebuild import open_builders
 from gateway.compose.stores import open_tables
-from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.errors import GatewayError
 from gateway.proxy.server import listen
 from tests.fakes.data_plane import Connection
@@ -41,15 +39,6 @@ def test_without_a_region_nobody_knows_where_calls_go(make_settings, monkeypatch
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(ValueError, match="GATEWAY_REGION"):
         home_region(make_settings(region=""))
-
-
-def test_rules_come_from_the_files_the_settings_name(make_settings, tmp_path):
-    rules = load_rules(make_settings(home_accounts="123456789012"))
-    assert [*rules.policies.orgs] == ["acme"]
-    assert rules.home_accounts == {"123456789012"}
-    (tmp_path / "policies" / "acme.yaml").write_text("version: 1\norg: acme\nbudgets: 5\n")
-    with pytest.raises(DocumentError, match=r"acme\.yaml:3"):
-        load_rules(make_settings())
 
 
 @pytest.fixture

@@ -235,3 +235,54 @@ def test_windows_are_those_of_the_calls_own_time():
     ]
     strict = POLICY.replace("limit_usd: 0.02", "limit_usd: 0.002")
     assert Replay(policies(strict)).run(calls).admitted_now == 5
+
+
+ONE_AT_A_TIME = "version: 1\norg: acme\nlimits:\n  - {scope: user, concurrency: 1}\n"
+REFUSED = {"refused_for": Reason.CONCURRENCY_LIMITED, "charge_nano_usd": NanoUsd(0)}
+
+
+def test_what_happened_in_one_millisecond_is_taken_in_the_order_that_bears_the_records_out():
+    """A call ends, one is refused and one admitted at once: refused before, admitted after."""
+    then = NOON_MS + 500
+    calls = [
+        call(1, NOON_MS),
+        call(2, then, **REFUSED),
+        call(3, then, ended_ms=then + 9, ended_by_ms=then + 9),
+        call(4, then + 9, **REFUSED),
+    ]
+    assert Replay(policies(ONE_AT_A_TIME)).run(calls).is_same
+    late = [*calls[:3], call(4, then + 10, **REFUSED)]
+    assert Replay(policies(ONE_AT_A_TIME)).run(late).newly_admitted == {"concurrency_limited": 1}
+
+
+def test_a_hold_whose_end_only_the_gateways_clock_knows_ends_as_late_as_the_records_ask():
+    """It was settled at 500 ms, and the ledger heard of that a moment later."""
+    vague = call(1, NOON_MS, ended_ms=NOON_MS + 500, ended_by_ms=NOON_MS + 2_500)
+    calls = [vague, call(2, NOON_MS + 600, **REFUSED), call(3, NOON_MS + 700)]
+    assert Replay(policies(ONE_AT_A_TIME)).run(calls).is_same
+    # Once it has ended it does not run again.
+    again = [*calls, call(4, NOON_MS + 1_200 + 1, **REFUSED)]
+    assert not Replay(policies(ONE_AT_A_TIME)).run(again).is_same
+
+
+def test_calls_of_another_edition_stand_in_the_accounts_in_which_they_were_counted():
+    """The edition judged has a new budget, and keeps the rate that was half used up."""
+    text = """
+version: 1
+org: acme
+budgets:
+  - {name: new, scope: org, period: day, limit_usd: 0.005}
+limits:
+  - {scope: user, requests_per_minute: 2, concurrency: 2}
+"""
+    user = "org/acme/team/web/user/ada"
+    kept = frozenset({f"requests:{user}:2:60000", f"concurrency:{user}"})
+    older = call(1, NOON_MS, policy_version="older", accounts=kept)
+    calls = [
+        older,
+        call(2, NOON_MS + 1),
+        call(3, NOON_MS + 2, refused_for=Reason.RATE_LIMITED, charge_nano_usd=NanoUsd(0)),
+    ]
+    result = Replay(policies(text), decided_by=policies().version).run(calls)
+    assert result.is_same, result.changed
+    assert (result.counted, result.judged) == (1, 2)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.admission.refusal import refused_record
+from gateway.admission.refusal import refused_record, released_record
 from gateway.admission.settlement import Ending, conclude
 from gateway.control.recorded_call import UnreplayableRecordError, recorded_call
 from gateway.domain.attribution import Attribution, call_scopes
@@ -84,3 +84,26 @@ def test_a_profile_that_only_aws_knows_is_read_by_the_model_that_answered():
     profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123def456"
     said, _ = answered(model_requested=profile)
     assert recorded_call(said, catalogue()).model.base_id == HAIKU
+
+
+def test_the_ledgers_instant_of_the_charge_is_the_end_where_it_is_known():
+    said, _ = answered(posted_at="2026-11-21T12:00:02.250Z")
+    call = recorded_call(said, catalogue())
+    assert (call.ended_ms, call.ended_by_ms) == (NOON_MS + 2250, NOON_MS + 2250)
+    said, _ = answered()
+    call = recorded_call(said, catalogue())
+    assert call.ended_ms < call.ended_by_ms
+
+
+def test_a_call_that_was_not_billed_took_no_tokens_and_cost_nothing():
+    released = released_record(admitted(), http_status=429, settled_at=NOON + timedelta(seconds=1))
+    call = recorded_call(document(released), catalogue())
+    assert (call.refused_for, call.is_decided) == (None, True)
+    assert (call.charge_nano_usd, call.tokens) == (0, 0)
+    assert call.ended_ms == NOON_MS + 1000
+    assert call.accounts == set(admitted().accounts)
+
+
+def test_an_exact_count_of_no_tokens_is_no_token():
+    said, _ = answered(total_tokens=0)
+    assert recorded_call(said, catalogue()).tokens == 0

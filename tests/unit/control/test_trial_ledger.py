@@ -65,3 +65,34 @@ def test_what_was_spent_yesterday_is_spent_yesterday():
     assert budget.zone == ZoneInfo("UTC")
     ledger.spend([budget], NOON.replace(day=20), 4_000_000)
     assert ledger.spent(budget, NOON) == 0
+
+
+def test_whether_a_plan_fits_is_asked_without_taking_anything():
+    ledger = TrialLedger(NOON_MS)
+    plans = [plan(name)[1] for name in "abc"]
+    assert all(ledger.fits(each) for each in plans)
+    assert isinstance(ledger.reserve(plans[0]), Granted)
+    assert isinstance(ledger.reserve(plans[1]), Granted)
+    assert not ledger.fits(plans[2])
+
+
+def test_what_happened_is_held_in_the_accounts_named_whatever_the_limits_say():
+    ledger = TrialLedger(NOON_MS)
+    budget, large = plan("a", hold=9_000_000)
+    key = "usd:org/acme:day:UTC:" + NOON.date().isoformat()
+    ledger.hold(plan("elsewhere", hold=9_000_000)[1], only={"usd:org/acme:week:UTC:2026-W47"})
+    assert ledger.fits(plan("b")[1])
+    ledger.hold(large, only={key})
+    assert not ledger.fits(plan("b")[1])
+    ledger.post(
+        Posting(
+            request_id=large.request_id,
+            charge=NanoUsd(7),
+            tokens=0,
+            rank=Rank.MEASURED,
+            record=b"{}",
+        )
+    )
+    assert ledger.spent(budget, NOON) == 7
+    ledger.spend([budget], NOON, 5, only=set())
+    assert ledger.spent(budget, NOON) == 7

@@ -57,7 +57,10 @@ def test_a_document_in_order_becomes_the_grammars_value():
          "f.yaml:2:21: colour: expected 'red' or 'blue', got 'grey'"),
         ("items: 3", "f.yaml:1:8: items: expected a list, got 3"),
         ("items: [x]", "f.yaml:1:9: expected a mapping of keys to values, got 'x'"),
-        ("by_name: {x: {name: 1}}", "f.yaml:1:21: name: input should be a valid string, got 1"),
+        (
+            "by_name: {x: {name: 1}}",
+            "f.yaml:1:21: name: expected text (a name made of digits stands in quotes), got 1",
+        ),
         ("by_name: {x: {name: a, color: red}}",
          "f.yaml:1:24: unknown key 'color': did you mean 'colour'?"),
         ("count: 0", "f.yaml:1:8: count: input should be greater than or equal to 1, got 0"),

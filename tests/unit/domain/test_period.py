@@ -153,3 +153,31 @@ def test_a_window_is_half_open():
     current, _ = windows_at(Period.DAY, ZoneInfo("UTC"), instant("2024-01-01T00:00+00:00"))
     assert current.holds(current.start_ms)
     assert not current.holds(current.end_ms)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "start", "minutes"),
+    [
+        # 02:45 becomes 03:45: the hour that began at 02:00 goes on until the clock shows 04:00.
+        ("Pacific/Chatham", "2026-09-26T14:00+00:00", "2026-09-26T13:15+00:00", 60),
+        ("Pacific/Chatham", "2026-04-04T14:00+00:00", "2026-04-04T13:15+00:00", 60),
+        # 02:30 becomes 03:00, a full hour: the one before was half as long.
+        ("America/Caracas", "2016-05-01T06:45+00:00", "2016-05-01T06:30+00:00", 30),
+        ("America/Caracas", "2016-05-01T07:00+00:00", "2016-05-01T07:00+00:00", 60),
+        # 00:01 becomes 23:01 of the day before.
+        ("America/St_Johns", "2010-11-07T02:31+00:00", "2010-11-07T02:30+00:00", 60),
+        ("Australia/Lord_Howe", "2026-10-03T15:40+00:00", "2026-10-03T15:30+00:00", 30),
+    ],
+)
+def test_an_hour_within_which_the_clock_is_set_has_no_gap_and_no_overlap(zone, at, start, minutes):
+    current, _ = windows_at(Period.HOUR, ZoneInfo(zone), instant(at))
+    assert current.start_ms == ms(instant(start))
+    assert current.end_ms - current.start_ms == minutes * 60_000
+
+
+def test_a_day_that_is_over_does_not_come_back_with_the_clock():
+    st_johns = ZoneInfo("America/St_Johns")
+    _, sunday = windows_at(Period.DAY, st_johns, instant("2010-11-06T12:00-02:30"))
+    assert sunday.start_ms == ms(instant("2010-11-07T02:30+00:00"))
+    for at in ("2010-11-07T02:30:30+00:00", "2010-11-07T03:00+00:00", "2010-11-07T12:00-03:30"):
+        assert windows_at(Period.DAY, st_johns, instant(at))[0] == sunday

@@ -79,6 +79,8 @@ def test_the_file_of_everyone_writes_places_with_their_org(text, path):
         ("teams", "did you mean 'team'?"),
         ("team/web/usr/ada", "did you mean 'user'?"),
         ("user/ada", "write team/NAME/user/ada"),
+        ("org/acme/user/ada", "write org/acme/team/NAME/user/ada"),
+        ("model/us.anthropic.claude-opus-5", "leave out 'us.'"),
         ("team/web/feature/x", "expected KIND, KIND/NAME"),
         ("feature/x/user", "expected KIND, KIND/NAME"),
         ("platform/x", "stands at the top"),

@@ -121,3 +121,22 @@ def test_what_was_written_is_shown_in_brief():
     assert brief([]) == "a list"
     assert brief(Decimal("0.5")) == "'0.5'"
     assert len(brief("x" * 500)) < 90
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Europe/Berln", "Europe/Berlin"),
+        ("berlin", "Europe/Berlin"),
+        ("new york", "America/New_York"),
+    ],
+)
+def test_a_zone_that_is_misspelt_is_answered_with_the_one_that_was_meant(written, meant):
+    with pytest.raises(ValidationError, match=f"did you mean '{meant}'"):
+        TypeAdapter(Zone).validate_python(written)
+
+
+@pytest.mark.parametrize("written", ["localtime", "posix/Europe/Berlin", "right/UTC", "Factory"])
+def test_a_zone_that_another_host_would_read_otherwise_is_none(written):
+    with pytest.raises(ValidationError, match="expected a time zone"):
+        TypeAdapter(Zone).validate_python(written)

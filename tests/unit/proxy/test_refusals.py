@@ -77,3 +77,11 @@ async def test_a_failure_is_not_noted(reason):
     with pytest.raises(GatewayError):
         await desk.stage(identified_call())
     assert desk.noted == []
+
+
+async def test_a_refusal_is_noted_under_the_edition_that_decided_it():
+    """Newer rules may be in force by the time it is noted."""
+    desk = Desk(GatewayError(Reason.MODEL_NOT_ALLOWED, "denied", decided_by="older"))
+    with pytest.raises(GatewayError):
+        await desk.stage(identified_call())
+    assert desk.noted[0].policy_version == "older"

@@ -37,8 +37,15 @@ class Desk:
     def __init__(self, *, pauses_s=(0, 0), is_writing=False) -> None:
         self.clock, self.calls, self.observer = FakeClock(), Calls(), RememberingObserver()
         self.ledger, self.outbox = TroubledLedger(self.clock), MemoryOutbox(is_writing=is_writing)
+        self.released = []
         self.settle = Settle(
-            self.ledger, self.outbox, self.calls, self.observer, self.clock, pauses_s=pauses_s
+            self.ledger,
+            self.outbox,
+            self.calls,
+            self.observer,
+            self.clock,
+            pauses_s=pauses_s,
+            released=self.released.append,
         )
         self.admitted = admitted_call()
 
@@ -388,3 +395,17 @@ async def test_the_answer_waits_for_one_attempt_only():
     async with desk.settle.hold(desk.admitted) as hold:
         hold.sending()
     assert (desk.ledger.count("post"), len(desk.calls)) == (1, 1)
+
+
+async def test_a_call_that_was_not_billed_is_noted_and_one_that_was_is_not():
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.unbilled(429)
+    (record,) = desk.released
+    assert (record.request_id, record.http_status, record.cost_nano_usd) == ("req-1", 429, 0)
+    desk = await Desk().reserve()
+    async with desk.settle.hold(desk.admitted) as hold:
+        hold.sending()
+        hold.ended(OK)
+    assert desk.released == []

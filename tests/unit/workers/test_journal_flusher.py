@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -242,3 +242,19 @@ async def test_a_stop_ends_a_helping_that_hangs():
 
 def test_a_helping_ends_before_its_reader_is_taken_for_dead():
     assert 1000 * FlushBounds().helping_s < DEAD_AFTER_MS
+
+
+class DatedStream(MemoryStream):
+    """Says of each entry when it was written."""
+
+    async def claim(self, limit, wait_ms):
+        return [
+            replace(entry, posted_ms=1_795_262_400_250)
+            for entry in await super().claim(limit, wait_ms)
+        ]
+
+
+async def test_a_stored_record_says_when_the_ledger_took_the_charge():
+    house = House(DatedStream([record("a")]))
+    await house.flusher.flush_once()
+    assert house.table.documents["a"]["posted_at"] == "2026-11-21T12:00:00.250Z"

@@ -144,6 +144,7 @@ async def test_a_new_installation_is_open_at_once_under_epoch_one(house):
     assert await house.builder.look()
     assert (await house.shard.state()).number == 1
     assert house.waits == [], "nobody has anything to tell"
+    assert not [*failures(house)], "to begin is no failure"
     assert not await house.builder.look()
     assert house.epochs.mark.epoch == 1
 

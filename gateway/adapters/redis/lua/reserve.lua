@@ -204,7 +204,8 @@ local function check_control(control_key, args, now_ms)
     local known, seen = tonumber(stored[first + number] or '0'), tonumber(args[at + 2 * number])
     if known > seen then
       return { args[1], 'STALE_VERSION', now_ms, fields[first + number] }
-    elseif seen > known then
+    elseif seen > known and string.find(fields[first + number], 'key:', 1, true) ~= 1 then
+      -- That a key has not ended is nothing to keep: every key in use would stand in the list.
       newer[#newer + 1], newer[#newer + 2] = fields[first + number], seen
     end
   end

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 
@@ -45,23 +45,3 @@ async def test_a_table_that_is_not_there_is_said_so(client):
     history = DynamoUsageHistory(client, "nothing_" + TOKEN_USAGE)
     with pytest.raises(GatewayError, match="nothing_token_usage"):
         [record async for record in history.of_day(DAY)]
-
-
-async def test_an_owners_records_come_in_the_order_of_time_within_the_bounds(client, table_prefix):
-    await create_tables(client, table_prefix)
-    table = DynamoUsageTable(client, Place(prefix=table_prefix))
-    times = ("10:00:00.000", "11:00:00.000", "10:30:00.500", "12:00:00.000", "09:59:59.999")
-    await table.write(
-        [document_of(f"at-{time}", time=f"2026-05-04T{time}Z") for time in times]
-        + [document_of("bobs", user="bob", time="2026-05-04T10:10:00Z")]
-    )
-    history = DynamoUsageHistory(client, table_prefix + TOKEN_USAGE)
-
-    async def found(owner, first, last):
-        since, until = (datetime(2026, 5, 4, hour, tzinfo=UTC) for hour in (first, last))
-        return [each["request_id"] async for each in history.of_owner(owner, since, until)]
-
-    ada = "org/acme/team/web/user/ada"
-    assert await found(ada, 10, 12) == ["at-10:00:00.000", "at-10:30:00.500", "at-11:00:00.000"]
-    assert await found("org/acme/team/web/user/bob", 0, 23) == ["bobs"]
-    assert await found(ada, 10, 10) == []

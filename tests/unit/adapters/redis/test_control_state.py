@@ -205,3 +205,44 @@ async def test_most_shards_have_to_answer_for_their_word_to_count(client):
     assert (reading.stops, reading.silent) == ((stop_of(ACME),), ("s1",))
     with pytest.raises(GatewayError, match="no word from s0, s2"):
         await RedisLedgerControl(Deaf(client, "s0", "s2"), SHARDS).read()
+
+
+def key_end(key_id, at_ms):
+    return Seen(kind=SeenKind.KEY, name=key_id, version=at_ms // 1000)
+
+
+async def test_the_end_of_a_key_is_noted_for_a_day(client):
+    clock = HandClock()
+    control = RedisLedgerControl(client, SHARDS, now_ms=clock)
+    await control.publish(edition(1))
+    await control.publish(key_end("AKIAOLD", clock()))
+    clock.wait(24 * 3_600_000)
+    await control.publish(key_end("AKIANEW", clock()))
+    assert (await control.read()).edition(SeenKind.KEY, "AKIAOLD") > 0
+    clock.wait(1_000)
+    await control.publish(key_end("AKIANEWER", clock()))
+    told = (await control.read()).editions
+    assert set(told) == {
+        (SeenKind.POLICY, "acme"),
+        (SeenKind.KEY, "AKIANEW"),
+        (SeenKind.KEY, "AKIANEWER"),
+    }
+    clock.wait(48 * 3_600_000)
+    await control.stop(stop_of(ACME))
+    assert set((await control.read()).editions) == {(SeenKind.POLICY, "acme")}
+
+
+async def test_a_key_that_ended_long_ago_and_is_told_now_is_noted_all_the_same(client, ledgers):
+    clock = HandClock()
+    control = RedisLedgerControl(client, SHARDS, now_ms=clock)
+    await control.publish(key_end("AKIA", clock() - 72 * 3_600_000))
+    await control.publish(key_end("AKIA", clock() - 71 * 3_600_000))
+    stale = await ledgers[0].reserve(plan("a", seen=(key_end("AKIA", 1_000),)))
+    assert (stale.obstacle, stale.about) == (Obstacle.STALE_VERSION, "key:AKIA")
+
+
+async def test_a_key_in_use_is_nothing_to_note(client, ledgers):
+    seen = (edition(3), key_end("AKIA", 1_000))
+    assert isinstance(await ledgers[0].reserve(plan("a", seen=seen)), Granted)
+    told = (await RedisLedgerControl(client, SHARDS).read()).editions
+    assert set(told) == {(SeenKind.POLICY, "acme")}

@@ -244,3 +244,9 @@ async def test_an_expired_call_without_a_budget_keeps_the_hold_of_its_draft(clie
     found = orjson.loads(entry.document)
     assert (found["hold_nano_usd"], found["cost_nano_usd"]) == (70, 70)
     assert found["accounts"] != []
+
+
+async def test_an_entry_says_when_it_was_written_by_the_servers_clock(client, stream):
+    await client.xadd("{s0}:usage", {"record": "{}"}, id="1795262400250-7")
+    (entry,) = await stream.claim(1, 0)
+    assert entry.posted_ms == 1_795_262_400_250
