@@ -72,8 +72,7 @@ class Asked:
         return ProblemError(
             HTTPStatus.FORBIDDEN,
             "scope_not_allowed",
-            f"{what} is beyond {self.administrator.reach.scope.path}, "
-            "which is as far as you reach",
+            f"{what} is beyond {self.administrator.reach.scope.path}, which is as far as you reach",
         )
 
     def expect_version(self, etag: str) -> None:

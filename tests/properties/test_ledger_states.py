@@ -63,6 +63,9 @@ class Ledger(RuleBasedStateMachine):
         was = self.ledger.holds[name].state
         verdict = done(self.ledger.void(name))
         assert (verdict is VoidVerdict.VOIDED) is (was is HoldState.PENDING)
+        assert (verdict is VoidVerdict.CORRECTED) is (was is HoldState.EXPIRED)
+        if verdict is VoidVerdict.CORRECTED:
+            self.charges[name] = 0
 
     @rule(names=st.lists(calls, max_size=3), ttl=st.integers(1, 9))
     def beat(self, names, ttl):

@@ -145,7 +145,6 @@ class _Budgets:
         balance = await self._house.balances.read(place, reading.accounts)
         return Answer(document=status_document(reading, balance))
 
-
     async def statuses(self, asked: Asked) -> Answer:
         """What is spent and held of all budgets that count the calls of a place."""
         place, reach = asked.query(PlaceQuery).scope, asked.reach

@@ -16,7 +16,7 @@ from gateway.admin.problem import FieldProblem, ProblemError
 from gateway.admin.rest.policy_problems import broken_files
 from gateway.admin.route import WRITES, About, Answer, Route
 from gateway.admin.services import AdminServices
-from gateway.control.bundle import PolicyBundle, PublishVerdict
+from gateway.control.bundle import PolicyBundle, PublisherReport, PublishVerdict
 from gateway.control.publish import Change, Proposal, propose, publication_facts
 from gateway.documents.marked_yaml import DocumentError
 from gateway.domain.caller import Role
@@ -47,18 +47,7 @@ def publish_routes(services: AdminServices) -> tuple[Route, ...]:
 
     async def publishers(_asked: Asked) -> Answer:
         """How the folder of every publisher that lives stands to what is in force."""
-        items = tuple(
-            PolicyPublisher(
-                publisher=report.name,
-                folder=report.folder,
-                leads=report.is_leader,
-                state=report.state.value,
-                detail=report.detail,
-                edition=report.edition,
-                at=report.at,
-            )
-            for report in await services.publishers()
-        )
+        items = tuple(publisher_document(one) for one in await services.publishers())
         return Answer(document=PolicyPublishers(items=items))
 
     return (
@@ -99,21 +88,39 @@ async def _proposal(
 
 
 def _answer(proposal: Proposal, edition: int, *, published: bool) -> Answer:
-    document = PolicyPublished(
+    document = publication_document(proposal, edition, published=published)
+    return Answer(document=document, etag=str(edition))
+
+
+def publication_document(proposal: Proposal, edition: int, *, published: bool) -> PolicyPublished:
+    """A publication as it is shown."""
+    return PolicyPublished(
         published=published,
         edition=edition,
         digest=proposal.bundle.digest,
         orgs=len(proposal.orgs),
         orgs_hit=proposal.orgs_hit,
     )
-    return Answer(document=document, etag=str(edition))
+
+
+def publisher_document(report: PublisherReport) -> PolicyPublisher:
+    """A publisher's report as it is shown."""
+    return PolicyPublisher(
+        publisher=report.name,
+        folder=report.folder,
+        leads=report.is_leader,
+        state=report.state.value,
+        detail=report.detail,
+        edition=report.edition,
+        at=report.at,
+    )
 
 
 def _unconfirmed(proposal: Proposal) -> ProblemError:
     return ProblemError(
         HTTPStatus.CONFLICT,
         "needs_confirmation",
-        f"this {proposal.says}; nothing is changed. To confirm it, send it with confirmed: true",
+        f"this {proposal.says}; nothing is changed; send it with confirmed: true if it is meant",
         errors=[
             FieldProblem(pointer="#/confirmed", expected=f"expected true: it hits org {org}")
             for org in proposal.orgs_hit[:_MOST_NAMED]

@@ -44,7 +44,12 @@ def changed(*orgs):
 
 async def test_files_are_put_in_force_under_a_new_edition_and_are_on_record(api, house):
     status, found, tag = await put(api, changed("acme"))
-    assert (status, found["published"], found["orgs_hit"], found["orgs"]) == (200, True, ["acme"], 3)
+    assert (status, found["published"], found["orgs_hit"], found["orgs"]) == (
+        200,
+        True,
+        ["acme"],
+        3,
+    )
     current = await house.current_bundle()
     assert (current.edition, tag) == (found["edition"], f'"{found["edition"]}"')
     assert (current.files, current.why) == (changed("acme"), "cheaper")
