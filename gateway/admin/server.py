@@ -20,6 +20,7 @@ from gateway.admin.problem import (
 from gateway.admin.rate import RouteRates
 from gateway.admin.reading import MAX_BODY_BYTES
 from gateway.admin.rest.audit import audit_routes
+from gateway.admin.rest.budget_status import budget_status_routes
 from gateway.admin.rest.budgets import budget_routes
 from gateway.admin.rest.emergency import emergency_routes
 from gateway.admin.rest.health import health_routes
@@ -55,6 +56,7 @@ def route_table(services: AdminServices) -> tuple[tuple[PublicRoute, ...], tuple
         *publish_routes(services),
         *trial_routes(services),
         *budget_routes(services),
+        *budget_status_routes(services),
         *override_routes(services),
         *emergency_routes(services),
         *audit_routes(services),

@@ -87,10 +87,7 @@ def adjust(
     asked = {"limit_usd": limit_usd, "org": org, "name": name, "scope": scope, "period": period,
              "mode": mode}  # fmt: skip
     stated = {key: value for key, value in asked.items() if value is not None}
-    if delete:
-        edition = door.delete(budget_id, reason)
-    else:
-        edition = door.put(budget_id, stated, reason)
+    edition = door.delete(budget_id, reason) if delete else door.put(budget_id, stated, reason)
     _say_done(edition, {"id": budget_id}, as_json=as_json)
 
 

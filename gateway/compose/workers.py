@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import uuid
 from contextlib import AsyncExitStack
 
+from gateway.adapters.system import SystemClock
 from gateway.compose.audit import make_audit_trail
 from gateway.compose.backlog import open_backlog
 from gateway.compose.publishing import make_policy_publisher, open_publishing
@@ -17,6 +19,7 @@ from gateway.workers.audit_keeper import AuditKeeper
 from gateway.workers.journal_flusher import JournalFlusher
 from gateway.workers.policy_publisher import PolicyPublisher
 from gateway.workers.reservation_sweeper import ReservationSweeper
+from gateway.workers.usage_audit import AuditedUsage
 
 
 async def run_workers(
@@ -37,9 +40,17 @@ async def run_workers(
         tables = await stack.enter_async_context(open_tables(settings, consumer))
         await tables.require()
         await stack.enter_async_context(open_backlog(settings, observer))
-        flusher = JournalFlusher(journal, tables.usage, tables.dead_letters, observer)
-        sweeper = ReservationSweeper(ledger, observer)
         trail = make_audit_trail(settings, tables, observer)
+        usage = AuditedUsage(
+            tables.usage,
+            trail,
+            SystemClock(),
+            observer,
+            actor=f"worker:{consumer}",
+            new_id=lambda: uuid.uuid4().hex,
+        )
+        flusher = JournalFlusher(journal, usage, tables.dead_letters, observer)
+        sweeper = ReservationSweeper(ledger, observer)
         keeper = AuditKeeper(trail, observer)
         publishing = await stack.enter_async_context(open_publishing(settings, tables))
         publisher = make_policy_publisher(settings, publishing, trail, observer)
@@ -49,6 +60,7 @@ async def run_workers(
             until_stopped = [
                 group.create_task(sweeper.run()),
                 group.create_task(keeper.run()),
+                group.create_task(usage.run()),
                 group.create_task(publisher.run()),
                 *(group.create_task(builder.run()) for builder in builders),
             ]
@@ -57,6 +69,7 @@ async def run_workers(
             for running in until_stopped:
                 running.cancel()
             flusher.stop()
+        await usage.tell()
 
 
 async def _tell_ready(publisher: PolicyPublisher, ready: asyncio.Event | None) -> None:

@@ -46,6 +46,7 @@ def lint_policies(policies: PolicySet, catalogue: Catalogue, price_book: Prices)
             limit_findings(book),
             model_findings(book, known),
             _replaced_in_vain(book),
+            _platform_rules_replaced(book),
             _zero_budgets(book),
             _levels_out_of_reach(book),
             _unused_sections(book),
@@ -81,6 +82,32 @@ def _behind_a_lock(entries: Sequence[BudgetEntry | LimitEntry]) -> Iterator[Find
                 "take it out, or give it a name of its own"
             )
             yield warning(entry.place.problem(what, "name"))
+
+
+def _platform_rules_replaced(book: RuleBook) -> Iterator[Finding]:
+    """Rules of everybody that the file of an org takes the place of, so that they bind it no more.
+
+    A name is no right: whoever edits the org's file may not be who set the platform's limit.
+    """
+    for entries in (book.budgets, book.limits):
+        common = {
+            entry.rule.name: entry
+            for entry in entries
+            if _is_of(entry, everyone=True) and entry.rule.active and not entry.rule.locked
+        }
+        for entry in entries:
+            replaced = common.get(entry.rule.name) if entry.rule.name is not None else None
+            if replaced is not None and _is_of(entry, everyone=False):
+                what = (
+                    f"{entry.label!r} takes the place of the platform's at "
+                    f"{replaced.place.source}: lock that one (locked: true) if it must hold"
+                )
+                yield warning(entry.place.problem(what, "name"))
+
+
+def _is_of(entry: BudgetEntry | LimitEntry, *, everyone: bool) -> bool:
+    file = entry.place.file
+    return file is not None and (file.org is None) is everyone
 
 
 def _zero_budgets(book: RuleBook) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from gateway.adapters.redis.questions import (
 from gateway.adapters.redis.replies import Part, parts, receipt_of
 from gateway.admission.accounts import ShardKeys
 from gateway.admission.operations import OperationNumbers
-from gateway.admission.ports import Voiding
+from gateway.admission.ports import OwedEnding, Voiding
 from gateway.admission.recollection import Recollection
 from gateway.domain.ids import RequestId
 from gateway.domain.reservation import (
@@ -128,8 +128,7 @@ class RedisLedger:
         keys = [*self._call_keys(request_id), self._keys.usage]
         reply = await self._end("post", request_id, keys, posting_fields(posting))
         verdict = PostVerdict(str(reply[1]).lower())
-        if self._worker is not None:
-            self._memory.ended(posting)
+        self._remember_end(posting)
         return verdict
 
     async def void(self, request_id: RequestId) -> VoidVerdict:
@@ -137,8 +136,7 @@ class RedisLedger:
         keys = [*self._call_keys(request_id), self._keys.usage]
         reply = await self._end("void", request_id, keys, ())
         verdict = VoidVerdict(str(reply[1]).lower())
-        if self._worker is not None:
-            self._memory.ended(Voiding(request_id=request_id))
+        self._remember_end(Voiding(request_id=request_id))
         return verdict
 
     async def expire_due(self, limit: int) -> int:
@@ -214,6 +212,12 @@ class RedisLedger:
         self._memory.pass_time(asyncio.get_running_loop().time())
         self._memory.forget()
         return await self._healing.heal(self._epoch, self._clock)
+
+    def _remember_end(self, ending: OwedEnding) -> None:
+        """Remembered from when it was acknowledged: the answer may have been long on its way."""
+        if self._worker is not None:
+            self._memory.pass_time(asyncio.get_running_loop().time())
+            self._memory.ended(ending)
 
     async def _end(
         self,

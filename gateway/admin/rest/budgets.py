@@ -16,12 +16,8 @@ from gateway.admin.models.budgets import (
     BudgetOrder,
     BudgetPage,
     BudgetQuery,
-    BudgetStatus,
-    BudgetStatuses,
     NewBudgetOrder,
     Removed,
-    PlaceQuery,
-    StatusQuery,
     WhyQuery,
     as_json,
 )
@@ -34,11 +30,10 @@ from gateway.admin.rest.budget_documents import (
     etag_of,
     facts_of,
     said,
-    status_document,
 )
 from gateway.admin.route import WRITES, About, Answer, Route
 from gateway.admin.services import AdminServices
-from gateway.control.budgets import KnownBudget, known_budgets, read_budget, readings_at
+from gateway.control.budgets import KnownBudget, known_budgets
 from gateway.control.publish import delete_budget, put_budget
 from gateway.domain.caller import Role
 from gateway.domain.scope import Scope
@@ -132,30 +127,6 @@ class _Budgets:
         await self._desk.change(asked, change, why or f"budget {old.id} taken out")
         return Answer(document=Removed(id=old.id))
 
-    async def status(self, asked: Asked) -> Answer:
-        """What is spent and held of it now."""
-        policies, budget = await self._desk.find(asked)
-        place = asked.query(StatusQuery).scope or budget.place
-        if place is None:
-            raise _needs_scope(budget)
-        asked.expect_within(place)
-        reading = read_budget(policies, budget, place, asked.now)
-        if reading is None:
-            raise _needs_scope(budget)
-        balance = await self._house.balances.read(place, reading.accounts)
-        return Answer(document=status_document(reading, balance))
-
-    async def statuses(self, asked: Asked) -> Answer:
-        """What is spent and held of all budgets that count the calls of a place."""
-        place, reach = asked.query(PlaceQuery).scope, asked.reach
-        _, policies = await self._desk.rules.policies()
-        items = [
-            status_document(one, await self._house.balances.read(one.place, one.accounts))
-            for one in readings_at(policies, place, asked.now)
-            if reach.covers(one.place)
-        ]
-        return Answer(document=BudgetStatuses(items=tuple(items)))
-
 
 def budget_routes(services: AdminServices) -> tuple[Route, ...]:
     """The routes of this noun."""
@@ -188,25 +159,6 @@ def _reading(handlers: _Budgets) -> tuple[Route, ...]:
             answer=BudgetDocument,
             has_etag=True,
             failures=(HTTPStatus.NOT_FOUND,),
-        ),
-        read(
-            f"{_ONE}/status",
-            summary="What is spent and held of it now, and when it starts anew.",
-            handler=handlers.status,
-            query=StatusQuery,
-            answer=BudgetStatus,
-            failures=(HTTPStatus.NOT_FOUND,),
-        ),
-        Route(
-            method="GET",
-            path="/v1/budget-status",
-            role=Role.VIEWER,
-            about=About.NAMED,
-            scope_of=lambda asked: asked.query(PlaceQuery).scope,
-            summary="What is spent, held and left in each budget that counts calls of a place.",
-            handler=handlers.statuses,
-            query=PlaceQuery,
-            answer=BudgetStatuses,
         ),
     )
 
@@ -302,16 +254,6 @@ def _expect_same(managed: ManagedRules, old: KnownBudget) -> None:
             "changed_meanwhile",
             "somebody changed it at the same time; read it again and repeat your change",
         )
-
-
-def _needs_scope(budget: KnownBudget) -> ProblemError:
-    expected = f"one place that the budget's scope {budget.rule.scope.text!r} counts"
-    return ProblemError(
-        HTTPStatus.BAD_REQUEST,
-        "scope_needed",
-        f"scope: expected {expected}, such as org/NAME/team/NAME/user/NAME",
-        errors=(FieldProblem(parameter="scope", expected=expected),),
-    )
 
 
 def _position(budget: KnownBudget) -> tuple[str, ...]:

@@ -7,11 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.adapters.dynamodb.connection import open_dynamodb
+from gateway.admin.models.audit import AuditFlaw, AuditVerification
+from gateway.admin.server import make_admin_app
 from gateway.cli.audit import app
 from gateway.compose.audit import audit_event, command_actor, make_spool, open_audit_trail
 from gateway.compose.stores import open_tables
+from gateway.control.audit import next_entry
 from gateway.control.audit_trail import CHAIN
 from gateway.settings import load_settings
+from tests.fakes.admin import MemoryChain, services
+from tests.fakes.audit import event
 from tests.fakes.observers import RememberingObserver
 
 MASTER = "q3J0bW9uZ2xlYnJhY2tldHNhbmR0b3duc3F1YXJlZm9yZXZlcjEyMw=="
@@ -155,3 +160,28 @@ def test_without_a_master_key_the_way_out_is_told(monkeypatch):
     outcome = run("verify")
     assert outcome.exit_code == 1
     assert "GATEWAY_MASTER_KEY" in outcome.stderr
+
+
+async def test_with_an_administrators_key_the_api_is_asked(aiohttp_server, monkeypatch):
+    first = next_entry("main", None, event(1), b"s" * 32)
+    chain = MemoryChain(first, next_entry("main", first, event(2), b"s" * 32))
+    broken = AuditVerification(
+        ok=False, chain="main", entries=1, head="0" * 64, checkpoints=0,
+        flaw=AuditFlaw(kind="altered", seq=2, detail="entry 2 is not as it was"),
+    )  # fmt: skip
+
+    async def verified():
+        return broken
+
+    house = services(chain=chain, verify_audit=verified)
+    server = await aiohttp_server(make_admin_app(house))
+    monkeypatch.setenv("GATEWAY_ADMIN_URL", str(server.make_url("")))
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "operator@platform")
+    entries = json.loads((await asyncio.to_thread(run, "tail", "--json")).stdout)
+    assert [entry["seq"] for entry in entries] == [1, 2]
+    newest = json.loads((await asyncio.to_thread(run, "tail", "--json", "-n", "1")).stdout)
+    assert [entry["seq"] for entry in newest] == [2]
+    found = await asyncio.to_thread(run, "verify")
+    assert (found.exit_code, "BROKEN: entry 2" in found.stdout) == (1, True)
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "operator@acme")
+    assert (await asyncio.to_thread(run, "tail")).exit_code == 1

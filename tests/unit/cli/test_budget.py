@@ -102,12 +102,14 @@ def test_a_named_person_raises_or_lifts_a_limit_until_a_time_and_takes_it_back(r
     assert raised.exit_code == 0, raised.output
     override = json.loads(raised.stdout)["id"]
     state = shown(run)["month"]
-    assert (state["limit_usd"], state["overrides"]) == ("500", [override])
+    assert state["limit_usd"] == "500"
+    assert [one["id"] for one in state["overrides"]] == [override]
     assert run("restore", override).exit_code == 0
     assert shown(run)["month"]["limit_usd"] == "100"
     lifted = run("override", "org/acme", "month", "--for", "30m", "--reason", "a fire")
     assert lifted.exit_code == 0
-    assert shown(run)["month"]["limit_usd"] == "lifted"
+    assert shown(run)["month"]["limit_usd"] is None
+    assert "lifted" in run("show", "org/acme").stdout
 
 
 @pytest.mark.parametrize("length", ["2 hours", "0h", "2020-01-01"])

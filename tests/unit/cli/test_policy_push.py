@@ -11,9 +11,12 @@ from typer.testing import CliRunner
 
 from gateway.adapters.redis.bundle_store import RedisBundleStore
 from gateway.adapters.redis.connection import connect
+from gateway.admin.server import make_admin_app
 from gateway.cli.main import app
 from gateway.control.bundle import FolderState, PublisherReport
-from tests.fakes.rules import folder_of, policy
+from tests.fakes.admin import services
+from tests.fakes.clock import NOON
+from tests.fakes.rules import MemoryBundleStore, bundle, folder_of, policy
 
 MASTER_KEY = "TWFzdGVyIGtleSBvZiB0aGUgY29tbWFuZCBsaW5lJ3MgdGVzdHMh"
 
@@ -149,3 +152,77 @@ def test_the_status_says_that_nobody_publishes_and_nothing_is_in_force(run):
     assert status.exit_code == 1
     assert "Nothing is in force" in status.stdout
     assert "No publisher is running" in status.stdout
+
+
+@pytest.fixture
+async def house(aiohttp_server, monkeypatch):
+    """An admin API on fakes, with the rules of three orgs in force and one publisher."""
+    store = MemoryBundleStore()
+    await store.publish(bundle(folder_of("acme", "globex", "initech")), expected=0, at_least=7)
+    report = PublisherReport(
+        name="w1", folder="policies", is_leader=True, state=FolderState.BROKEN, detail="a.yaml:3",
+        edition=7, at=NOON,
+    )  # fmt: skip
+
+    async def publishers():
+        return [report]
+
+    house = services(rules=store, publishers=publishers)
+    server = await aiohttp_server(make_admin_app(house))
+    monkeypatch.setenv("GATEWAY_ADMIN_URL", str(server.make_url("")))
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "admin@platform")
+    return house
+
+
+async def ask(*arguments):
+    return await asyncio.to_thread(CliRunner().invoke, app, ["policy", *arguments])
+
+
+async def test_with_an_administrators_key_a_folder_is_pushed_by_the_api(house, folder):
+    three = folder_of("acme", "globex", "initech")
+    write(folder, three | folder_of("acme", usd=1))
+    pushed = await ask("push", str(folder), "--reason", "cheaper", "--json")
+    assert pushed.exit_code == 0, pushed.output
+    document = json.loads(pushed.stdout)
+    assert (document["published"], document["orgs_hit"]) == (True, ["acme"])
+    current = await house.current_bundle()
+    assert (current.edition, current.why) == (document["edition"], "cheaper")
+    assert "nothing to publish" in (await ask("push", str(folder))).stdout
+    late = await ask("push", str(folder), "--expect", "7")
+    assert (late.exit_code, f"edition {current.edition} is in force by now" in late.stderr) == (
+        1,
+        True,
+    )
+
+
+async def test_the_api_asks_for_a_confirmation_and_says_what_is_broken(house, folder):
+    write(folder, folder_of("acme", "globex", "initech", usd=1))
+    unconfirmed = await ask("push", str(folder))
+    assert unconfirmed.exit_code == 1
+    assert "would hit 3 of 3 orgs" in unconfirmed.stderr
+    assert "--yes" in unconfirmed.stderr
+    assert "it hit 3 of 3 orgs" in (await ask("push", str(folder), "--yes")).stdout
+    (folder / "acme.yaml").write_text("version: 1\norg: acme\nbudgetz: []\n")
+    broken = await ask("push", str(folder))
+    assert broken.exit_code == 1
+    assert "acme.yaml:3" in broken.stderr
+    assert "1 problem; nothing is changed" in broken.stderr
+    assert house.trail.said == [("policy.push", "done")]
+
+
+@pytest.mark.usefixtures("house")
+async def test_the_api_says_what_is_in_force_and_how_publishers_stand():
+    answer = await ask("status", "--json")
+    assert answer.exit_code == 1
+    document = json.loads(answer.stdout)
+    assert document["in_force"]["edition"] == 7
+    assert document["in_force"]["files"] == ["acme.yaml", "globex.yaml", "initech.yaml"]
+    assert document["publishers"][0]["state"] == "broken"
+    assert "a.yaml:3" in (await ask("status")).stdout
+
+
+async def test_who_may_not_publish_is_told_so(house, folder, monkeypatch):
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "admin@acme")
+    refused = await ask("push", str(folder))
+    assert (refused.exit_code, "whole installation" in refused.stderr) == (1, True)
+    assert (await house.current_bundle()).edition == 7

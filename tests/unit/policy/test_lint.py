@@ -38,6 +38,28 @@ def test_a_rule_behind_a_locked_one_is_told():
     assert found.startswith("a.yaml:5:12: warning: 'd' has no effect: it is locked at a.yaml:4")
 
 
+@pytest.mark.parametrize("ending", ["", ", active: false"])
+def test_a_rule_of_everybody_that_an_org_takes_the_place_of_is_told(ending):
+    platform = (
+        "version: 1\norg: '*'\n"
+        "budgets: [{name: day, scope: org, period: day, limit_usd: 5LOCK}]\n"
+        "limits: [{name: pace, scope: user, requests_per_minute: 9LOCK}]\n"
+    )
+    org = (
+        HEAD + f"budgets: [{{name: day, scope: org, period: day, limit_usd: 900{ending}}}]\n"
+        f"limits: [{{name: pace, scope: user, requests_per_minute: 99{ending}}}]\n"
+    )
+    found = [str(f) for f in lint({"all.yaml": platform.replace("LOCK", ""), "acme.yaml": org})]
+    assert [text for text in found if "takes the place" in text] == [
+        "acme.yaml:3:18: warning: 'day' takes the place of the platform's at all.yaml:3: "
+        "lock that one (locked: true) if it must hold",
+        "acme.yaml:4:17: warning: 'pace' takes the place of the platform's at all.yaml:4: "
+        "lock that one (locked: true) if it must hold",
+    ]
+    locked = {"all.yaml": platform.replace("LOCK", ", locked: true"), "acme.yaml": org}
+    assert not any("takes the place" in str(f) for f in lint(locked))
+
+
 def test_a_level_that_a_hard_budget_never_gets_to_is_told():
     budget = "budgets: [{{name: d, scope: org, period: day, limit_usd: 10{}, warn_at: {}}}]\n"
     (found,) = said(budget.format("", "[80%, 101%]"))

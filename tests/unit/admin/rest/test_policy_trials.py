@@ -88,7 +88,8 @@ async def test_the_line_that_refuses_is_marked(api):
     status, found = await explain(api, given={"spent_usd": {"month": "99.9999999"}})
     assert (status, found["allowed"], found["reason"]) == (200, False, "budget_exhausted")
     (step,) = [step for step in found["steps"] if step["decides"]]
-    assert (step["rule"], step["source"]) == ("budget 'month'", "acme.yaml:4")
+    # Both count in one account: the wider one is asked first.
+    assert (step["rule"], step["source"]) == ("budget 'all'", "everyone.yaml:4")
 
 
 async def test_a_candidate_takes_the_place_of_the_orgs_own_file_only(api):
