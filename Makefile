@@ -5,9 +5,9 @@ CLIENTS := $(patsubst requirements/client-%.txt,client-%,$(wildcard requirements
 # Claude Code is a caller too, where npm is there to install it.
 CLIENTS += $(if $(shell command -v npm),client-claude-code)
 PYTHON_BIN := $(VENV)/bin/python
-# Tests run in parallel, but no wider than their servers deserve.
+# Tests run in parallel: one more than there are cores, since many wait, and no wider than 4.
 PYTEST := $(PYTHON_BIN) -m pytest -p tests.plugins.no_skips
-PARALLEL := -n auto --maxprocesses 4
+PARALLEL := -n $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -ge 4 ] && echo 4 || echo $$((n + 1)))
 CODE := gateway tests scripts
 
 # Histories to live through, first:end, and how many steps each has.

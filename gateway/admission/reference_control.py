@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.admission.control_ports import ControlReading
@@ -10,12 +10,16 @@ from gateway.domain.reservation import AdmissionPlan, Obstacle, Seen, SeenKind
 from gateway.domain.scope import Scope
 from gateway.domain.stop import Stop, instant_ms
 
+NOTE_MS = 24 * 3_600_000
+"""For how long the end of a key, or of a stop, is noted after it came."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ReferenceControl:
     """Implements `LedgerControl`, and the epochs of `Rebuild`, in memory.
 
-    `joined` is the epoch that the callers know of, if they care.
+    `joined` is the epoch that the callers know of, if they care. `now_ms`: the ledger's own clock;
+    one that stands at 0 makes it keep everything.
     """
 
     stops: dict[Scope, Stop] = field(default_factory=dict)
@@ -23,6 +27,7 @@ class ReferenceControl:
     epoch: int | None = None
     building: int | None = None
     joined: int | None = None
+    now_ms: Callable[[], int] = lambda: 0
 
     def obstacle(self, plan: AdmissionPlan, now_ms: int) -> tuple[Obstacle | None, str]:
         """What stands in the plan's way before any account is looked at, and about what."""
@@ -52,25 +57,30 @@ class ReferenceControl:
 
     async def publish(self, edition: Seen) -> int:
         """Makes older editions stale; the newest one that is known now."""
-        self._note(edition)
+        if edition.version > self._newest(edition):
+            self._forget()
+            self._note(edition)
         return self._newest(edition)
 
     async def stop(self, stop: Stop) -> None:
         """Ends all admission in a scope."""
+        self._forget()
         self.stops[stop.scope] = stop
 
     async def remind(self, stop: Stop) -> None:
         """Notes a stop unless one of its scope is known."""
-        self.stops.setdefault(stop.scope, stop)
+        if stop.scope not in self.stops:
+            await self.stop(stop)
 
     async def trip(self, stop: Stop) -> None:
         """Notes a stop unless one of its scope is in force."""
         known = self.stops.get(stop.scope)
         if known is None or not known.stands_at(stop.since):
-            self.stops[stop.scope] = stop
+            await self.stop(stop)
 
     async def resume(self, scope: Scope) -> None:
         """Takes a stop back."""
+        self._forget()
         self.stops.pop(scope, None)
 
     async def read(self) -> ControlReading:
@@ -90,6 +100,16 @@ class ReferenceControl:
             return False
         self.epoch, self.building = epoch, None
         return True
+
+    def _forget(self) -> None:
+        """Lets go of what ended more than a day ago; each write to the list does it."""
+        oldest_ms = self.now_ms() - NOTE_MS
+        for kind, name in list(self.versions):
+            if kind is SeenKind.KEY and self.versions[kind, name] * 1000 < oldest_ms:
+                del self.versions[kind, name]
+        for scope, stop in list(self.stops.items()):
+            if stop.until is not None and instant_ms(stop.until) < oldest_ms:
+                del self.stops[scope]
 
     def _newest(self, seen: Seen) -> int:
         return self.versions.get((seen.kind, seen.name), 0)

@@ -78,6 +78,9 @@ class ReferenceLedger:
     expiries: list[Expiry] = field(default_factory=list)
     control: ReferenceControl = field(default_factory=ReferenceControl)
 
+    def __post_init__(self) -> None:
+        self.control.now_ms = self.now_ms
+
     @property
     def balances(self) -> dict[str, Balance]:
         """The budgets' accounts by logical key."""
@@ -259,10 +262,8 @@ class ReferenceLedger:
         if self.control.building != epoch or as_of != await self.position():
             return False
         for row in rows:
-            pending = self.balances.get(row.key, Balance()).pending
-            self.balances[row.key] = Balance(
-                posted=row.posted, pending=pending, overrun=row.overrun
-            )
+            held = self.balances.get(row.key, Balance()).pending
+            self.balances[row.key] = Balance(posted=row.posted, pending=held, overrun=row.overrun)
             self.accounts.as_of[row.key] = int(as_of)
         return True
 

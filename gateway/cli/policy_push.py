@@ -13,7 +13,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gateway.adapters.files.policies import PolicyFolder
 from gateway.admin.rest.policy_publish import publication_document, publisher_document
 from gateway.cli.api_access import AdminKey, AdminUrl, asked_or_exit, client_or_exit
 from gateway.cli.api_client import AdminClient, ApiError
@@ -28,7 +27,7 @@ from gateway.cli.output import (
     settings_or_exit,
 )
 from gateway.compose.observers import CommandObserver
-from gateway.compose.publishing import push_folder, read_status
+from gateway.compose.publishing import push_folder, read_folder, read_status
 from gateway.control.bundle import FolderState, PolicyBundle
 from gateway.control.publish import hits
 from gateway.documents.marked_yaml import DocumentError
@@ -134,7 +133,7 @@ def _push(settings: Settings, folder: Path, asked: PushAsked) -> dict[str, Any]:
 def _push_by_api(client: AdminClient, folder: Path, asked: PushAsked) -> dict[str, Any]:
     """Sends the folder, made from the edition that is in force now if none is expected."""
     try:
-        files = run_or_exit(PolicyFolder(folder).read())
+        files = run_or_exit(read_folder(folder))
     except DocumentError as error:
         _refuse(error)
     order = {"files": dict(files), "why": asked.why, "confirmed": asked.confirmed}

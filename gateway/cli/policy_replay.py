@@ -80,10 +80,9 @@ def run(
         history=_instant(history, begin),
         org=org,
         decided_by=policies.version if live else None,
-        records=records,
     )
     try:
-        answer = run_or_exit(replay_policies(settings, question))
+        answer = run_or_exit(replay_policies(settings, question, records))
     except DocumentError as error:
         typer.echo(str(error), err=True)
         fail("the records cannot be read")

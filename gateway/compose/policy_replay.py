@@ -27,8 +27,10 @@ from gateway.journal.codec import (
 from gateway.settings import Settings
 
 
-async def replay_policies(settings: Settings, question: ReplayQuestion) -> ReplayAnswer:
-    """Decides recorded calls again.
+async def replay_policies(
+    settings: Settings, question: ReplayQuestion, records: Path | None = None
+) -> ReplayAnswer:
+    """Decides recorded calls again. `records`: of a file, a JSON object a line, not of the stores.
 
     Raises: GatewayError; DocumentError for a file of records; TooManyCallsError.
     """
@@ -36,7 +38,7 @@ async def replay_policies(settings: Settings, question: ReplayQuestion) -> Repla
     calls: list[RecordedCall] = []
     unreadable: list[str] = []
     seen: set[Any] = set()
-    async for document in _documents(settings, question):
+    async for document in _documents(settings, question, records):
         if question.org is not None and document.get("org") != question.org:
             continue
         name = document.get("request_id")
@@ -60,9 +62,11 @@ async def replay_policies(settings: Settings, question: ReplayQuestion) -> Repla
     return ReplayAnswer(result=result, unreadable=tuple(unreadable))
 
 
-async def _documents(settings: Settings, question: ReplayQuestion) -> AsyncIterator[dict[str, Any]]:
-    if question.records is not None:
-        for document in read_records(question.records):
+async def _documents(
+    settings: Settings, question: ReplayQuestion, records: Path | None
+) -> AsyncIterator[dict[str, Any]]:
+    if records is not None:
+        for document in read_records(records):
             yield document
         return
     async with open_tables(settings) as tables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,10 +195,15 @@ async def publish_folder(settings: Settings, *, by: str, why: str) -> Publicatio
         return await publishing.publisher.publish(proposal)
 
 
+async def read_folder(folder: Path) -> Mapping[str, str]:
+    """The policy files of a folder, by name. Raises: DocumentError."""
+    return await PolicyFolder(folder).read()
+
+
 async def _propose_folder(
     publishing: Publishing, folder: Path, *, by: str, why: str
 ) -> tuple[PolicyBundle | None, Proposal]:
-    files = await PolicyFolder(folder).read()
+    files = await read_folder(folder)
     current = await publishing.current()
     change = Change(files=files, by=by, why=why, at=SystemClock().now())
     return current, await asyncio.to_thread(propose, current, change)

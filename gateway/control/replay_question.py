@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from gateway.control.policy_replay import Changed, Replayed, summary
@@ -21,8 +20,7 @@ class ReplayQuestion:
     """Which calls to decide again, and by what. `org` None: of all orgs.
 
     Calls from `history` to `since` only count as what was spent. `decided_by`: judge only calls
-    that this edition decided. `records`: a file of records, a JSON object a line, instead of the
-    stores. `most_calls`: more than these are not read; None: all are.
+    that this edition decided. `most_calls`: more than these are not read; None: all are.
     """
 
     policies: PolicySet
@@ -31,7 +29,6 @@ class ReplayQuestion:
     history: datetime
     org: str | None = None
     decided_by: PolicyVersion | None = None
-    records: Path | None = None
     most_calls: int | None = None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+
+import orjson
 
 from gateway.adapters.redis.bundle_store import RedisBundleStore
 from gateway.adapters.redis.control_state import RedisLedgerControl
@@ -106,10 +109,13 @@ async def a_late_charge_makes_an_account_that_dies_in_its_time(client):
     (entry,) = await journal.claim(9, 0)
     assert entry.is_unheld
     late = LateCharge(account=KEY, posted=30, overrun=2, until_ms=clock.at_ms + DAY_MS)
+    # It waits for its record to be new to the books, however long nobody brings it there.
+    assert 31 * DAY_MS < await client.pttl("{s0}:hold:a") <= 32 * DAY_MS
     for _ in range(2):
         await journal.count(entry.position, "a", [late])
         assert await client.hgetall("{s0}:" + KEY) == {b"posted": b"30", b"overrun": b"2"}
     assert 0 < await client.pttl("{s0}:" + KEY) <= DAY_MS
+    assert DAY_MS < await client.pttl("{s0}:hold:a") <= 2 * DAY_MS
 
 
 async def a_late_charge_is_left_out_where_the_books_have_it(client):
@@ -130,6 +136,27 @@ async def a_late_charge_is_left_out_where_the_books_have_it(client):
     # Its window is over, but the account is there: who counts it too little would let too much by.
     assert (await client.hget("{s0}:" + KEY, "posted")) == b"107"
     assert (await client.hget("{s0}:" + OTHER, "posted")) == b"2"
+
+
+async def a_call_that_was_let_pass_is_journalled_where_its_hold_stands(client):
+    """Only such a call, and only if there is a hold: any other's record knows where it counts."""
+    clock = HandClock()
+    ledger, journal = RedisLedger(client, now_ms=clock), RedisJournalStream(client, "probe")
+    passed = b'{"decision":"admit_locally","accounts":[]}'
+    for name in ("stands", "expires", "usual"):
+        await ledger.reserve(plan(name, budget(9, 99), ttl_ms=5 if name == "expires" else 500))
+    clock.wait(5)
+    assert await ledger.expire("expires")
+    for name in ("stands", "expires", "unheld"):
+        await ledger.post(replace(posting(name, 7), record=passed))
+    await ledger.post(posting("usual", 7))
+    _, stands, expires, unheld, usual = await journal.claim(9, 0)
+    for entry in (stands, expires):
+        told = orjson.loads(entry.document)
+        assert told["accounts"] == [KEY]
+        assert told["time"] == "2026-05-01T00:00:00.000Z"
+    assert unheld.document == passed
+    assert usual.document == posting("usual", 7).record
 
 
 async def a_correction_takes_no_more_overrun_than_the_books_had(client):
@@ -174,6 +201,7 @@ PROBES = (
     a_mark_only_grows_and_only_under_its_epoch,
     a_late_charge_makes_an_account_that_dies_in_its_time,
     a_late_charge_is_left_out_where_the_books_have_it,
+    a_call_that_was_let_pass_is_journalled_where_its_hold_stands,
     a_correction_takes_no_more_overrun_than_the_books_had,
     the_journal_is_trimmed_up_to_its_slowest_reader,
 )

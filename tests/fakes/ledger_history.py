@@ -50,7 +50,6 @@ from tests.fakes.ledgers import (
     stop_of,
 )
 
-KINDS = (SeenKind.POLICY, SeenKind.LEVEL)  # those of keys are instants, and forgotten in time
 TEAM = Scope.parse("org/acme/team/web")
 USER = Scope.parse("org/acme/team/web/user/ada")
 ACTIONS = {
@@ -121,7 +120,7 @@ class History:
         self.ids += 1
         dice, name = self.random, f"r{self.ids}"
         least = dice.choice([0, 1, 5])
-        kind = dice.choice(KINDS)
+        kind = dice.choice([*SeenKind])
         asked = plan(
             name,
             *self.claims(2),
@@ -245,13 +244,19 @@ class History:
         self.seen.add("beat")
 
     async def publish(self):
-        kind = self.random.choice(KINDS)
+        kind, name = self.random.choice([*SeenKind]), "x"
         version = self.newest[kind] + self.random.choice([-1, 0, 1, 1])
-        edition = Seen(kind=kind, name="x", version=max(0, version))
+        if kind is SeenKind.KEY:  # when it ended, in seconds: what is long ago is forgotten
+            name = self.random.choice("xyz")
+            version = self.clock.at_ms // 1000 - self.random.choice([0, 0, 1, 86_399, 90_000])
+        edition = Seen(kind=kind, name=name, version=max(0, version))
         newest = await self.control.publish(edition)
+        before = set(self.model.control.versions)
         assert newest == await self.model.control.publish(edition)
         assert newest >= edition.version, "I12: versions never go back"
-        self.newest[kind] = newest
+        self.newest[kind] = max(self.newest[kind], newest)
+        if before - set(self.model.control.versions):
+            self.seen.add("key forgotten")
 
     async def stop(self):
         dice = random.Random(self.ids)
@@ -286,6 +291,7 @@ class History:
             pipeline.restore(key, max(0, ttl_ms), dump)
         await pipeline.execute()
         books, self.model.control, self.trace = copy.deepcopy(books)
+        self.model.control.now_ms = self.clock
         (
             self.model.accounts, self.model.holds, self.model.journal, self.model.expiries,
         ) = books  # fmt: skip

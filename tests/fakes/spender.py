@@ -44,9 +44,12 @@ async def spend(url: str, spender: str, ceiling: int) -> dict[str, int]:
             report["posted"] += 1
 
     await asyncio.gather(*(call(number) for number in range(CALLS)))
-    # What is left is spent to the last unit, so that every process meets the ceiling.
-    for number in range(CALLS, 2 * CALLS):
+    # What is left is spent to the last unit, so that every process meets the ceiling, also one that
+    # began long before the others.
+    number = CALLS
+    while number < 2 * CALLS or not report["denied"]:
         await call(number)
+        number += 1
     await client.aclose()
     return report
 

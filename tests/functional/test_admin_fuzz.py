@@ -54,9 +54,11 @@ async def test_the_running_api_keeps_to_its_description(running, tmp_path):
     assert _COMMAND.is_file(), "install it: make .venvs/tool-schemathesis/.installed"
     process = await asyncio.create_subprocess_exec(
         *(str(_COMMAND), "run", f"{url}/v1/openapi.json", "--url", url),
-        *("--header", f"Authorization: Bearer {bearer}", "--no-color", "--workers", "2"),
+        *("--header", f"Authorization: Bearer {bearer}", "--no-color"),
         *("--max-time", str(_SECONDS), "--max-examples", "20", "--seed", "20261122"),
         *("--phases", "examples,coverage,fuzzing", "--generation-database", "none"),
+        # One worker: the syntax trees of Python 3.11 cannot be made by two threads at a time.
+        *("--workers", "1"),
         # What a schema cannot say (an expiry lies ahead, a name is new) is refused all the same.
         *("--exclude-checks", "positive_data_acceptance"),
         *("--suppress-health-check", "all", "--continue-on-failure"),

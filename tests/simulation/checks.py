@@ -24,6 +24,7 @@ from tests.simulation.trace import Trace
 
 _GRACE_MS = 48 * 3_600_000
 _ROLLING_MS = 32 * 86_400_000
+_UNCOUNTED_MS = 32 * 86_400_000
 _NEXT = {
     None: {"pending", "voided", "unheld"},
     "pending": {"posted", "voided", "expired"},
@@ -110,7 +111,8 @@ class Laws:
                 name = key.removeprefix("hold:")
                 words = state.holds.get(name, ("",))
                 self._expect(words[0] != "pending", f"I4: {name} would be forgotten", name)
-                self._expect(left_ms <= _GRACE_MS, f"the tombstone {name} stays {left_ms} ms", name)
+                most = _UNCOUNTED_MS if words[0] == "unheld" else _GRACE_MS
+                self._expect(left_ms <= most, f"the tombstone {name} stays {left_ms} ms", name)
 
     def after_heartbeat(self, worker: str, names: frozenset[RequestId], state: State) -> None:
         """I11: whatever the worker had been told lately when it began to beat is known now."""
@@ -222,9 +224,14 @@ class Laws:
             name = RequestId(raw)
             before = fates.get(name)
             charge, rank = (int(words[1]), int(words[2])) if len(words) > 1 else (0, 0)
-            if before and (before.state, before.charge, before.rank) == (words[0], charge, rank):
-                continue
             is_gone = f"hold:{name}" in self.lineage.gone
+            is_same = before and (before.state, before.charge, before.rank) == (
+                words[0],
+                charge,
+                rank,
+            )
+            if is_same and not is_gone:
+                continue
             was = None if is_gone else (before and before.state)
             if was is None and was_restored and words[0] != "pending":
                 was = "pending"  # made again and ended in the same step

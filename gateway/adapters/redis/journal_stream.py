@@ -214,12 +214,15 @@ def _entry(position: bytes, fields: Mapping[bytes, bytes]) -> JournalEntry:
 
 
 def _whole(fields: Mapping[bytes, bytes]) -> bytes:
-    """The record of an entry. An expiry's is a draft, to which the ledger adds what it knows alone.
+    """The record of an entry, with what the ledger knows alone where it has put that beside it.
+
+    An expiry's record is a draft. Of a call that its worker let pass, and that has a hold all the
+    same, only the ledger knows in which windows it was charged.
 
     A draft that is no JSON object passes as it is: the flusher puts it among the dead letters.
     """
     draft = fields[_FIELD]
-    if b"charge" not in fields:
+    if b"accounts" not in fields:
         return draft
     try:
         document = orjson.loads(draft)
@@ -234,7 +237,8 @@ def _whole(fields: Mapping[bytes, bytes]) -> bytes:
         "accounts": accounts,
     }
     # Without a budget the ledger holds no money, so the draft's own hold is what was spent.
-    if any(account.startswith(f"{Resource.MONEY.value}:") for account in accounts):
+    has_budget = any(account.startswith(f"{Resource.MONEY.value}:") for account in accounts)
+    if has_budget and b"charge" in fields:
         charge = NanoUsd(int(fields.get(b"voided", fields[b"charge"])))
         known |= {"hold_nano_usd": charge, "cost_nano_usd": charge, "cost_usd": format_usd(charge)}
     if b"voided" in fields:

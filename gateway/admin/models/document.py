@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from pydantic import (
 from gateway.domain.scope import Scope, ScopeKind, is_scope_name
 
 _SCOPE_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9_+-])?"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+_AN_INSTANT = "expected an instant with its zone, such as 2026-11-21T10:00:00Z"
 _NAME_PATTERN = f"^{_SCOPE_NAME}$"
 _KINDS = "|".join(
     kind.value for kind in ScopeKind if kind not in (ScopeKind.PLATFORM, ScopeKind.ORG)
@@ -61,7 +64,20 @@ def _whole(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number, however JSON writes it: 60.0 is one too."""
 
-Instant = AwareDatetime
+
+def _instant(value: Any) -> datetime:
+    """A number is no instant, not even as text: nobody means seconds since 1970 by it."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or _DATE.match(value) is None:
+        raise ValueError(_AN_INSTANT)
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(_AN_INSTANT) from None
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 """An instant in ISO 8601 with its zone."""
 
 Why = Annotated[str, Field(min_length=1, max_length=500)]

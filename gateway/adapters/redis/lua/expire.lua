@@ -56,10 +56,8 @@ redis.register_function {
     end
     if now_ms < tonumber(redis.call('ZSCORE', keys[2], id) or '0') then return { id, 'NOT_DUE' } end
     local hold = cmsgpack.unpack(rest)
-    local claims, accounts = claims_of(hold[2]), {}
-    for number, claim in ipairs(claims) do accounts[number] = string.sub(claim.key, #args[3] + 1) end
-    local charge = charge_whole(claims, id)
-    local named = table.concat(accounts, ' ')
+    local claims = claims_of(hold[2])
+    local charge, named = charge_whole(claims, id), names_of(claims, #args[3])
     local entry = redis.call('XADD', keys[3], '*', 'record', hold[4],
       'accounts', named, 'charge', charge, 'at', hold[1])
     bury(keys[1], keys[2], id, EXPIRED_TOMBSTONE_MS, table.concat({

@@ -18,6 +18,9 @@
 --     Whoever brings the record to the books sees whether they had it, and has it counted if not
 --     (count); a worker that knows the hold may reassert it before. After a void likewise, but an
 --     estimate changes nothing there: that the call was not billed is known for certain.
+--   * A call that its worker let pass by itself may have a hold all the same, of a reserve that came
+--     late, hence perhaps in another window than its record says: beside such a record stand the
+--     accounts that were charged, and the instant of admission, as with an expiry.
 --   * Runs when memory is full: money that is spent must be settled.
 -- Reply  id ROLLBACK|POSTED|CORRECTED|ALREADY_POSTED|UNKNOWN_HOLD entry ('' if none was appended)
 
@@ -55,6 +58,15 @@ local function read_expired(rest)
   return tonumber(charge), tonumber(rank), cmsgpack.unpack(packed)
 end
 
+local LET_PASS = '"decision":"admit_locally"'
+
+-- What only the ledger knows of a call that was let pass without it: nothing, if it knows no hold.
+local function fields_beside(record, hold_key, id, flat, at_ms)
+  if not flat or not string.find(record, LET_PASS, 1, true) then return {} end
+  local named = names_of(claims_of(flat), #hold_key - #'hold:' - #id)
+  return { 'accounts', named, 'at', text(at_ms) }
+end
+
 local function is_better(rank, charge, expired_rank, expired_charge)
   return rank > expired_rank or (rank == expired_rank and charge > expired_charge)
 end
@@ -63,23 +75,25 @@ end
 local function post(keys, usage_key, id, now_ms, ending)
   local state, rest = read_hold(keys[1])
   local verdict, buried_as, keep_ms = 'UNKNOWN_HOLD', 'posted', TOMBSTONE_MS
+  local flat, at_ms
   if state == 'pending' then
-    verdict = 'POSTED'
-    settle(claims_of(cmsgpack.unpack(rest)[2]), id, ending.charge, ending.tokens, now_ms)
+    local hold = cmsgpack.unpack(rest)
+    verdict, flat, at_ms = 'POSTED', hold[2], hold[1]
+    settle(claims_of(flat), id, ending.charge, ending.tokens, now_ms)
   elseif state == 'expired' then
     local charge, rank, hold = read_expired(rest)
     if not is_better(ending.rank, ending.charge, rank, charge) then
       return { id, 'ALREADY_POSTED', '' }
     end
-    verdict = 'CORRECTED'
-    local claims = claims_of(hold[1])
-    correct_settlement(claims, ending.charge, charge, ending.tokens, now_ms)
+    verdict, flat, at_ms = 'CORRECTED', hold[1], hold[4]
+    correct_settlement(claims_of(flat), ending.charge, charge, ending.tokens, now_ms)
   elseif not state or (state == 'voided' and ending.rank > 1) then
     buried_as, keep_ms = 'unheld', UNHELD_TOMBSTONE_MS
   else
     return { id, 'ALREADY_POSTED', '' }
   end
-  local fields = buried_as == 'unheld' and { 'unheld', '1' } or {}
+  local fields = buried_as == 'unheld' and { 'unheld', '1' }
+    or fields_beside(ending.record, keys[1], id, flat, at_ms)
   local entry = redis.call('XADD', usage_key, '*', 'record', ending.record, unpack(fields))
   local words = { buried_as, text(ending.charge), text(ending.rank), entry }
   bury(keys[1], keys[2], id, keep_ms, table.concat(words, ' '))

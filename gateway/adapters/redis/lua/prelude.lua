@@ -14,7 +14,8 @@
 --                    voided
 --   due      zset    request id -> deadline (ms)         pending holds only: the deadline is here
 --   usage    stream  record; an expiry also has accounts, charge and at, its release `voided` too,
---                    a charge without a hold `unheld`; trimmed by the journal
+--                    a charge without a hold `unheld`, one that its worker let pass by itself and
+--                    that has a hold all the same accounts and at; trimmed by the journal
 --   control  hash    epoch, building, mark, stop:<scope>, policy:<name>, level:<scope>, key:<id>
 --   worker   hash    last, beyond, rollback, healing, healed          see operations.lua
 --   leader   string  who acts in a role on this shard, with a TTL
@@ -42,8 +43,10 @@ local TOMBSTONE_MS = 15 * 60 * 1000
 -- An expired call may still be running; its measurement corrects the charge as long as the
 -- balances it was charged to are there.
 local EXPIRED_TOMBSTONE_MS = BALANCE_GRACE_MS
--- A charge without a hold counts once its record has come to the books, which may be away for long.
-local UNHELD_TOMBSTONE_MS = BALANCE_GRACE_MS
+-- A charge without a hold counts once its record comes to the books, which may be away for as long
+-- as an account lives; once it counts, whoever had it counted may try that again for a while.
+local UNHELD_TOMBSTONE_MS = 32 * 24 * HOUR_MS
+local COUNTED_TOMBSTONE_MS = BALANCE_GRACE_MS
 
 -- `%d` is three times as fast as `%.0f`, where the server's C has integers wide enough for it. Found
 -- out at the first use: while a library is loaded there is no `string`.
@@ -140,6 +143,13 @@ local function claims_of(flat)
     }
   end
   return claims
+end
+
+-- The accounts as the books name them: without the shard's prefix, parted by blanks.
+local function names_of(claims, prefix_length)
+  local names = {}
+  for number, claim in ipairs(claims) do names[number] = string.sub(claim.key, prefix_length + 1) end
+  return table.concat(names, ' ')
 end
 
 -- A pending hold: when it was admitted, its claims, the receipt as it was sent, the draft record.

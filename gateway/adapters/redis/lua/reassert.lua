@@ -87,7 +87,8 @@ local function bring_back(keys, args, now_ms)
   elseif state == 'unheld' then
     local charge, entry = string.match(rest, '^(%d+) %d+ (%S+)$')
     charge_unheld(claims, tonumber(charge), entry)
-    redis.call('SET', keys[1], table.concat({ 'posted', rest }, ' '), 'KEEPTTL')
+    redis.call('SET', keys[1], table.concat({ 'posted', rest }, ' '),
+      'PX', COUNTED_TOMBSTONE_MS)
     return 'SETTLED', at
   end
   return 'ENDED', at

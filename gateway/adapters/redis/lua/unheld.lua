@@ -41,7 +41,8 @@ redis.register_function {
         reply[#reply + 1] = number - 1
       end
     end
-    redis.call('SET', keys[1], table.concat({ 'posted', rest }, ' '), 'KEEPTTL')
+    redis.call('SET', keys[1], table.concat({ 'posted', rest }, ' '),
+    'PX', COUNTED_TOMBSTONE_MS)
     return reply
   end,
 }

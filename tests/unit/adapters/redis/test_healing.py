@@ -193,6 +193,30 @@ async def test_a_hold_whose_ending_failed_is_not_kept_forever(ledger, clock):
     assert await ledger.expire_due(9) == 1
 
 
+async def test_an_ending_is_remembered_from_its_acknowledgement_not_from_its_question(
+    ledger, client, monkeypatch
+):
+    """The answer was on its way for longer than the first two thirds of what is remembered."""
+    await ledger.reserve(plan("a", *claims()))
+    stale = await copy_of(client)
+    loop, passed_s = asyncio.get_running_loop(), [0.0]
+    real, call = loop.time, ledger._line.call
+    monkeypatch.setattr(loop, "time", lambda: real() + passed_s[0])
+
+    async def slow_call(*asked):
+        reply = await call(*asked)
+        passed_s[0] += 80
+        return reply
+
+    monkeypatch.setattr(ledger._line, "call", slow_call)
+    await ledger.void("a")
+    monkeypatch.setattr(ledger._line, "call", call)
+    passed_s[0] += 80
+    await fail_over(client, stale)
+    await ledger.heartbeat()
+    assert (await state_of_redis(client)).holds == {"a": ("voided", None, None)}
+
+
 async def test_of_two_workers_one_sweeps(client, clock, ledger):
     other = RedisLedger(client, now_ms=clock, worker="w2")
     await ledger.reserve(plan("a", *claims(), ttl_ms=1))

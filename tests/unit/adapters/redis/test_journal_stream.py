@@ -224,6 +224,36 @@ async def test_the_record_of_an_expiry_is_made_whole_for_its_readers(client, str
     assert orjson.loads(entry.document) == EXPIRED_A
 
 
+@pytest.mark.parametrize("expires", [False, True])
+async def test_a_call_that_was_let_pass_counts_where_its_hold_stands(client, stream, expires):
+    """Its reserve came late, after the edge of a window; its record names the window before."""
+    clock = HandClock()
+    ledger = RedisLedger(client, now_ms=clock)
+    record = (
+        b'{"decision":"admit_locally","time":"2026-04-30T23:59:59.999Z","cost_nano_usd":7,'
+        b'"accounts":["usd:org/acme:day:UTC:2026-04-30"]}'
+    )
+    await ledger.reserve(plan("a", budget(9, 9), rate(1, 10), ttl_ms=5))
+    clock.wait(5)
+    if expires:
+        await ledger.expire_due(1)
+    await ledger.post(replace(posting("a", 7), record=record))
+    told = orjson.loads((await stream.claim(9, 0))[-1].document)
+    assert told["accounts"][0] == "usd:org/acme:day:UTC:2026-05-01"
+    assert told["accounts"][1].startswith("tokens:org/acme:")
+    assert (told["time"], told["cost_nano_usd"]) == ("2026-05-01T00:00:00.000Z", 7)
+    assert await stream.find_record("a") == told
+
+
+async def test_a_call_that_was_let_pass_and_has_no_hold_counts_where_its_record_says(
+    client, stream
+):
+    record = b'{"decision":"admit_locally","accounts":["usd:org/acme:day:UTC:2026-04-30"]}'
+    await RedisLedger(client).post(replace(posting("a", 7), record=record))
+    (entry,) = await stream.claim(9, 0)
+    assert (entry.document, entry.is_unheld) == (record, True)
+
+
 @pytest.mark.parametrize("draft", [b"", b"[1]", b"no json"])
 async def test_a_draft_that_is_no_object_passes_as_it_is(client, stream, draft):
     fields = {"record": draft, "charge": "1", "at": "0", "accounts": ""}

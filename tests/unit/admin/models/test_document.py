@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.admin.models.document import Given, Instant, Name, ScopePath, Whole, iso
+from gateway.admin.models.document import Given, Instant, Name, Query, ScopePath, Whole, iso
 from gateway.domain.scope import Scope, is_scope_name
 from tests.fakes.clock import NOON
 
@@ -60,3 +60,14 @@ def test_a_whole_number_may_be_written_with_a_point():
 def test_an_instant_is_text_in_documents():
     assert iso(NOON) == "2026-11-21T12:00:00+00:00"
     assert iso(None) is None
+
+
+class Since(Query):
+    at: Instant
+
+
+@pytest.mark.parametrize("text", ["0.5", "1700000000", "2026-11-21", "2026-11-21T10:00:00", ""])
+def test_an_instant_is_written_with_its_date_time_and_zone(text):
+    assert Since.model_validate_strings({"at": "2026-11-21T10:00:00Z"}).at.year == 2026
+    with pytest.raises(ValidationError):
+        Since.model_validate_strings({"at": text})
