@@ -111,7 +111,8 @@ def _mode(mode: _Mode) -> _Mode:
 
 
 def _public_operation(route: PublicRoute, by_model: Any) -> dict[str, Any]:
-    schema = by_model[(route.answer, "serialization")] if route.answer else {"type": "object"}
+    kind = "object" if route.media_type == "application/json" else "string"
+    schema = by_model[(route.answer, "serialization")] if route.answer else {"type": kind}
     statuses = [HTTPStatus.OK]
     if route.path.endswith("/ready"):
         statuses.append(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -119,7 +120,10 @@ def _public_operation(route: PublicRoute, by_model: Any) -> dict[str, Any]:
         "operationId": _id("get", route.path),
         "summary": route.summary,
         "parameters": [],
-        "responses": {str(int(status)): _json_answer(route.summary, schema) for status in statuses},
+        "responses": {
+            str(int(status)): _answer(route.summary, schema, route.media_type)
+            for status in statuses
+        },
         "security": [],
     }
 
@@ -231,7 +235,11 @@ def _headers(route: Route) -> list[dict[str, Any]]:
 
 
 def _json_answer(description: str, schema: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return _answer(description, schema, "application/json")
+
+
+def _answer(description: str, schema: Any, media_type: str) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
 
 
 def _problem_answer(description: str) -> dict[str, Any]:

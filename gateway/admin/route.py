@@ -69,6 +69,7 @@ class PublicRoute:
     summary: str
     handler: PublicHandler
     answer: type[BaseModel] | None = None
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from gateway.admin.rest.budgets import budget_routes
 from gateway.admin.rest.emergency import emergency_routes
 from gateway.admin.rest.health import health_routes
 from gateway.admin.rest.keys import key_routes
+from gateway.admin.rest.metrics import metrics_route
 from gateway.admin.rest.overrides import override_routes
 from gateway.admin.rest.policies import policy_routes
 from gateway.admin.rest.policy_publish import publish_routes
@@ -61,6 +62,8 @@ def route_table(services: AdminServices) -> tuple[tuple[PublicRoute, ...], tuple
         *emergency_routes(services),
         *audit_routes(services),
     )
+    metrics = metrics_route(services.probes, services.current_bundle, services.clock)
+    public = (*public, metrics)
     return (*public, openapi_route(public, routes)), routes
 
 

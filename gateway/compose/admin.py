@@ -42,6 +42,7 @@ from gateway.policy.lint import lint_policies
 from gateway.settings import Settings
 
 _READER = "admin"
+_MAX_LINE_BYTES = 64 * 1024
 
 
 @asynccontextmanager
@@ -54,6 +55,8 @@ async def open_admin(settings: Settings, observer: Observer) -> AsyncIterator[we
             keepalive_timeout=75,
             # A coded body is refused, never unpacked.
             auto_decompress=False,
+            # A cursor may be long once it is percent-coded; what is too long is said by a problem.
+            max_line_size=_MAX_LINE_BYTES,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -50,7 +50,7 @@ def health_routes(
         return _answer({"status": "ok"}, HTTPStatus.OK)
 
     async def ready(_request: web.Request) -> web.Response:
-        findings = await _ask(probes, clock)
+        findings = await find_all(probes, clock)
         failing = [finding.name for finding in findings if not finding.ok]
         if failing:
             # Names only: why it fails is for those who may see /health/deep.
@@ -60,7 +60,7 @@ def health_routes(
         return _answer({"status": "ok"}, HTTPStatus.OK)
 
     async def deep(_asked: Asked) -> Answer:
-        findings = await _ask(probes, clock)
+        findings = await find_all(probes, clock)
         components = {finding.name: _component(finding) for finding in findings}
         if all(finding.ok for finding in findings):
             is_well = all(finding.status == "ok" for finding in findings)
@@ -105,7 +105,8 @@ def _component(finding: Finding) -> ComponentHealth:
     )
 
 
-async def _ask(probes: Mapping[str, Probe], clock: Clock) -> list[Finding]:
+async def find_all(probes: Mapping[str, Probe], clock: Clock) -> list[Finding]:
+    """What every probe finds, asked at the same time. Raises nothing."""
     return list(
         await asyncio.gather(*(_find(name, probe, clock) for name, probe in probes.items()))
     )

@@ -23,6 +23,7 @@ from tests.fakes.records import document_of
 from tests.fakes.rules import MemoryBundleStore, bundle, folder_of
 
 PUBLIC = {
+    "/metrics",
     "/health/live",
     "/health/ready",
     "/v1/health/live",
