@@ -110,3 +110,16 @@ class Route:
     def repeats(self) -> bool:
         """Whether it takes an `Idempotency-Key`."""
         return self.method == "POST" and self.action is not None and not self.stops
+
+
+def writing_route(method: str, path: str, action: str, **more: object) -> Route:
+    """A route by which operators change something that is found first. `more`: the rest of it."""
+    return Route(
+        method=method,
+        path=path,
+        role=Role.OPERATOR,
+        about=About.FOUND,
+        action=action,
+        rate=WRITES,
+        **more,  # type: ignore[arg-type]  # the rest of a route, as its call states it
+    )

@@ -31,7 +31,7 @@ from gateway.admin.rest.budget_documents import (
     facts_of,
     said,
 )
-from gateway.admin.route import WRITES, About, Answer, Route
+from gateway.admin.route import About, Answer, Route, writing_route
 from gateway.admin.services import AdminServices
 from gateway.control.budgets import KnownBudget, known_budgets
 from gateway.control.publish import delete_budget, put_budget
@@ -166,19 +166,8 @@ def _reading(handlers: _Budgets) -> tuple[Route, ...]:
 def _writing(handlers: _Budgets) -> tuple[Route, ...]:
     missing, conflict = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
 
-    def write(method: str, path: str, action: str, **more: object) -> Route:
-        return Route(
-            method=method,
-            path=path,
-            role=Role.OPERATOR,
-            about=About.FOUND,
-            action=action,
-            rate=WRITES,
-            **more,  # type: ignore[arg-type]  # the rest of a route, as its call states it
-        )
-
     return (
-        write(
+        writing_route(
             "POST",
             "/v1/budgets",
             "budget.create",
@@ -189,7 +178,7 @@ def _writing(handlers: _Budgets) -> tuple[Route, ...]:
             status=HTTPStatus.CREATED,
             failures=(conflict,),
         ),
-        write(
+        writing_route(
             "PUT",
             _ONE,
             "budget.change",
@@ -200,7 +189,7 @@ def _writing(handlers: _Budgets) -> tuple[Route, ...]:
             has_etag=True,
             failures=(missing, conflict),
         ),
-        write(
+        writing_route(
             "DELETE",
             _ONE,
             "budget.delete",

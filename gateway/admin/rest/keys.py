@@ -20,7 +20,7 @@ from gateway.admin.models.keys import (
 )
 from gateway.admin.problem import FieldProblem, ProblemError
 from gateway.admin.reading import invalid_body
-from gateway.admin.route import WRITES, About, Answer, Route
+from gateway.admin.route import About, Answer, Route, writing_route
 from gateway.admin.services import AdminServices
 from gateway.control.keys import (
     KeyEndedError,
@@ -197,19 +197,8 @@ def _reading(keys: _Keys) -> tuple[Route, ...]:
 def _writing(keys: _Keys) -> tuple[Route, ...]:
     not_found = HTTPStatus.NOT_FOUND
 
-    def write(method: str, path: str, action: str, **more: object) -> Route:
-        return Route(
-            method=method,
-            path=path,
-            role=Role.OPERATOR,
-            about=About.FOUND,
-            action=action,
-            rate=WRITES,
-            **more,  # type: ignore[arg-type]  # the rest of a route, as its call states it
-        )
-
     return (
-        write(
+        writing_route(
             "POST",
             "/v1/keys",
             "key.create",
@@ -219,7 +208,7 @@ def _writing(keys: _Keys) -> tuple[Route, ...]:
             answer=NewKeyDocument,
             status=HTTPStatus.CREATED,
         ),
-        write(
+        writing_route(
             "POST",
             "/v1/keys/{key_id}/rotate",
             "key.rotate",
@@ -231,7 +220,7 @@ def _writing(keys: _Keys) -> tuple[Route, ...]:
             status=HTTPStatus.CREATED,
             failures=(not_found, HTTPStatus.CONFLICT),
         ),
-        write(
+        writing_route(
             "POST",
             "/v1/keys/{key_id}/revoke",
             "key.revoke",
@@ -242,7 +231,7 @@ def _writing(keys: _Keys) -> tuple[Route, ...]:
             answer=KeyDocument,
             failures=(not_found,),
         ),
-        write(
+        writing_route(
             "DELETE",
             "/v1/keys/{key_id}",
             "key.revoke",
